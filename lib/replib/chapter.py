@@ -1,0 +1,268 @@
+"""What a chapter's notebook talks to.
+
+::
+
+    chapter = begin("xu2021_extrapolation", profile, seed)
+    chapter.claim("c1", "a trained MLP is linear along rays", above(0.99), paper="0.99")
+    ...
+    chapter.measure("c1", estimate.mean(r_squared))
+    chapter.verdicts()
+    chapter.report()
+
+Claims are declared before they are measured, each is measured once or declared not tested, and
+whatever breaks that rule is an error that names the claim.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from matplotlib.figure import Figure
+
+from replib import environment, plots, render
+from replib.claims import Claim, Criteria, final_verdict, named
+from replib.estimate import Estimate
+from replib.record import (
+    FIGURE_MIME,
+    PROFILES,
+    RECORD_MIME,
+    ClaimRecord,
+    QuantityRecord,
+    Record,
+)
+
+# judged seeds start here: the specifications were piloted on smaller ones
+FIRST_SEED = 100
+
+
+class ChapterError(ValueError):
+    """A chapter that misuses its claims; the message names the claim and the remedy."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a cell shows, in several forms."""
+
+    bundle: dict[str, object]
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        return self.bundle
+
+
+class Chapter:
+    """One run of one chapter. Made by :func:`begin`."""
+
+    def __init__(self, slug: str, profile: str, seed: int) -> None:
+        self.slug, self.profile, self.seed = slug, profile, seed
+        self._claims: dict[str, Claim] = {}
+        self._controls: dict[str, Claim] = {}
+        self._seeds: set[int] = set()
+        self._figures = 0
+        self._clock = environment.Clock()
+
+    def seeds(self, count: int) -> list[int]:
+        """``count`` seeds for replicates; the notebook's ``seed`` parameter moves them all."""
+        if count < 1:
+            raise ChapterError(f"a chapter needs at least one seed, got {count}")
+        chosen = [FIRST_SEED + 1000 * self.seed + i for i in range(count)]
+        self._seeds.update(chosen)
+        return chosen
+
+    def claim(
+        self,
+        id: str,
+        statement: str,
+        criteria: Criteria,
+        *,
+        paper: str,
+        source: str = "",
+        needs: Sequence[str] = (),
+        note: str = "",
+    ) -> None:
+        """Declare a claim of the paper.
+
+        Args:
+            criteria: one criterion, or quantity -> criterion; all must hold.
+            paper: the paper's figure, or that it gives none.
+            source: where in the paper, and how the figure was obtained.
+            needs: ids of controls; if one does not hold the claim becomes inconclusive.
+            note: what a reader must know about the criterion.
+        """
+        self._declare(self._claims, Claim(id, statement, named(criteria), paper, source, tuple(needs), note))
+
+    def control(self, id: str, statement: str, criteria: Criteria, *, note: str = "") -> None:
+        """Declare a control with the outcome it must have."""
+        self._declare(self._controls, Claim(id, statement, named(criteria), note=note))
+
+    def _declare(self, table: dict[str, Claim], claim: Claim) -> None:
+        if claim.id in self._claims or claim.id in self._controls:
+            raise ChapterError(f"claim {claim.id!r} is declared twice: give the second another id")
+        table[claim.id] = claim
+
+    def _open(self, id: str) -> Claim:
+        claim = self._claims.get(id) or self._controls.get(id)
+        if claim is None:
+            known = ", ".join([*self._claims, *self._controls]) or "none"
+            raise ChapterError(f"claim {id!r} was never declared; declared are: {known}")
+        if claim.settled:
+            raise ChapterError(f"claim {id!r} is measured twice: measure it once, with all its quantities")
+        return claim
+
+    def measure(self, id: str, estimate: Estimate | None = None, **estimates: Estimate) -> None:
+        """Give the estimates of a claim or control: one, or one per declared quantity.
+
+        Raises:
+            ChapterError: unknown or already measured claim, quantities other than declared, or an
+                estimate that is not a finite number.
+        """
+        claim = self._open(id)
+        given = estimates if estimate is None else {"": estimate, **estimates}
+        if given.keys() != claim.criteria.keys():
+            raise ChapterError(
+                f"claim {id!r} declares the quantities {sorted(claim.criteria)}, measured were {sorted(given)}"
+            )
+        for name, value in given.items():
+            if not value.finite:
+                raise ChapterError(
+                    f"claim {id!r}{f', {name}' if name else ''}: the estimate is not a finite number "
+                    f"(values per seed: {list(value.values)}). A seed diverged: find out why; none may be dropped."
+                )
+        # in declared order, whatever the order of measuring
+        claim.estimates = {name: given[name] for name in claim.criteria}
+
+    def not_tested(self, id: str, reason: str) -> None:
+        """Say that this profile cannot test a claim, and why."""
+        if not reason.strip():
+            raise ChapterError(f"claim {id!r} is not tested: say why")
+        self._open(id).reason = reason
+
+    def figure(self, fig: Figure, caption: str, alt: str, data: Mapping[str, Iterable]) -> Output:
+        """Show a figure in house style and attach its data.
+
+        Args:
+            caption: what is drawn, and what it shows.
+            alt: the finding, for a reader who cannot see it.
+            data: column name -> values, all of one length; downloadable as CSV from the site.
+        """
+        if not caption.strip() or not alt.strip():
+            raise ChapterError("a figure needs a caption and an alternative text that states the finding")
+        columns = {name: _plain(column) for name, column in data.items()}
+        lengths = {name: len(c) for name, c in columns.items()}
+        if not columns or len(set(lengths.values())) != 1:
+            raise ChapterError(f"a figure's data columns must have one length, got {lengths}")
+        self._figures += 1
+        svg = plots.svg(fig, f"{self.slug}-{self._figures}", alt)
+        return Output(
+            {
+                "text/html": render.figure(self._figures, svg, caption),
+                "text/plain": f"Figure {self._figures}. {alt}",
+                FIGURE_MIME: {"number": self._figures, "caption": caption, "alt": alt, "columns": columns},
+            }
+        )
+
+    def record(self) -> Record:
+        """The run so far as a record.
+
+        Raises:
+            ChapterError: a claim was declared and never measured, or needs an unknown control.
+        """
+        for claim in (*self._claims.values(), *self._controls.values()):
+            if not claim.settled:
+                raise ChapterError(
+                    f"claim {claim.id!r} was declared and never measured: measure it, or say not_tested with the reason"
+                )
+            unknown = set(claim.needs) - self._controls.keys()
+            if unknown:
+                raise ChapterError(f"claim {claim.id!r} needs controls that are not declared: {', '.join(sorted(unknown))}")
+        if not self._claims:
+            raise ChapterError("this chapter declares no claim")
+        return Record(
+            slug=self.slug,
+            profile=self.profile,
+            seed=self.seed,
+            seeds=sorted(self._seeds),
+            claims=[_claim_record(c, self._controls) for c in self._claims.values()],
+            controls=[_claim_record(c, self._controls) for c in self._controls.values()],
+            data=[],
+            cost=self._clock.cost(),
+            environment=environment.describe(),
+        )
+
+    def verdicts(self) -> None:
+        """Print one plain line per claim and control: the same on every machine where the verdicts are."""
+        print(render.plain_verdicts(self.record()))
+
+    def report(self) -> Output:
+        """The verdict table, with the record attached for the build."""
+        record = self.record()
+        return Output(
+            {
+                "text/html": render.verdict_table(record),
+                "text/plain": render.plain_verdicts(record),
+                RECORD_MIME: record.model_dump(mode="json"),
+            }
+        )
+
+
+def _plain(column: Iterable) -> list:
+    """A column as JSON values; numbers keep 9 significant digits, enough to redraw the figure."""
+    values = column.tolist() if hasattr(column, "tolist") else list(column)
+    return [float(f"{v:.9g}") if isinstance(v, float) else v for v in values]
+
+
+def _claim_record(claim: Claim, controls: Mapping[str, Claim]) -> ClaimRecord:
+    verdict, reason = final_verdict(claim, controls)
+    return ClaimRecord(
+        id=claim.id,
+        statement=claim.statement,
+        paper=claim.paper,
+        source=claim.source,
+        note=claim.note,
+        needs=list(claim.needs),
+        criteria={name: str(c) for name, c in claim.criteria.items()},
+        quantities=[
+            QuantityRecord(
+                name=name,
+                criterion=str(claim.criteria[name]),
+                judged=claim.criteria[name].judges,
+                value=e.value,
+                low=e.low,
+                high=e.high,
+                n=e.n,
+                method=e.method,
+                values=list(e.values),
+                tolerance=e.tolerance,
+                verdict=claim.criteria[name].judge(e),
+            )
+            for name, e in claim.estimates.items()
+        ],
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def begin(slug: str, profile: str, seed: int) -> Chapter:
+    """Start a chapter: check its parameters, pin the threads, make torch deterministic, start the clock.
+
+    Args:
+        profile: ``smoke``, ``quick`` or ``paper``.
+        seed: 0 for the published run; another one moves every seed of the chapter.
+
+    Raises:
+        ChapterError: unknown profile, or a seed that is not a whole number of at least 0.
+        RuntimeError: more than one thread is active.
+    """
+    if profile not in PROFILES:
+        raise ChapterError(f"unknown profile {profile!r}: use one of {', '.join(PROFILES)}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ChapterError(f"the seed must be a whole number of at least 0, got {seed!r}")
+    # some CUDA matrix products are deterministic only with this workspace; read when CUDA starts
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    environment.pin_threads()
+    torch.use_deterministic_algorithms(True)
+    plots.use_style()
+    return Chapter(slug, profile, seed)
+
+
+

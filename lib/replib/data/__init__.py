@@ -1,0 +1,1 @@
+"""Generated data: point samplers, random graphs, simulated bodies."""

@@ -1,0 +1,82 @@
+"""Random graphs as padded adjacency matrices, and shortest paths on many of them at once.
+
+G graphs of at most N nodes are one array (G, N, N); graph g uses its first ``nodes[g]`` rows and
+columns, the rest is padding without edges.
+"""
+
+import numpy as np
+
+
+def is_connected(adjacency: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Whether node 0 reaches all nodes of its graph, by repeated squaring of (I + A).
+
+    Args:
+        adjacency: (G, N, N) bool, symmetric.
+        nodes: (G,) number of nodes of each graph.
+
+    Returns:
+        (G,) bool.
+    """
+    size = adjacency.shape[-1]
+    reach = (adjacency | np.eye(size, dtype=bool)).astype(np.float32)
+    for _ in range(max(1, int(np.ceil(np.log2(size))))):
+        reach = np.minimum(reach @ reach, 1.0)
+    present = np.arange(size) < np.asarray(nodes)[:, None]  # (G, N)
+    return ((reach[:, 0] > 0) | ~present).all(1)
+
+
+def connected_erdos_renyi(nodes: np.ndarray, probability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Erdős–Rényi graphs G(n, p) conditioned on being connected, by rejection.
+
+    Args:
+        nodes: (G,) number of nodes of each graph.
+        probability: (G,) edge probability of each graph.
+
+    Returns:
+        (G, N, N) bool with N = max(nodes); symmetric, no self-loops.
+
+    Raises:
+        ValueError: a graph of several nodes with p = 0, or a p outside [0, 1].
+        RuntimeError: no connected graph after 100 000 tries.
+    """
+    nodes, probability = np.asarray(nodes), np.asarray(probability, dtype=float)
+    if nodes.shape != probability.shape or nodes.ndim != 1 or not nodes.size or nodes.min() < 1:
+        raise ValueError("give one positive number of nodes and one probability per graph")
+    if ((probability <= 0) & (nodes > 1)).any() or (probability > 1).any():
+        raise ValueError("an edge probability must lie in (0, 1], or no graph is connected")
+    size = int(nodes.max())
+    upper = np.triu(np.ones((size, size), dtype=bool), 1)
+    graphs = np.zeros((nodes.size, size, size), dtype=bool)
+    pending = np.arange(nodes.size)
+    for _ in range(100_000):
+        n, p = nodes[pending], probability[pending]
+        present = np.arange(size) < n[:, None]
+        allowed = upper & present[:, :, None] & present[:, None, :]
+        edges = (rng.random((pending.size, size, size)) < p[:, None, None]) & allowed
+        edges |= edges.transpose(0, 2, 1)
+        done = is_connected(edges, n)
+        graphs[pending[done]] = edges[done]
+        pending = pending[~done]
+        if not pending.size:
+            return graphs
+    raise RuntimeError(f"no connected graph found for n = {nodes[pending[0]]}, p = {probability[pending[0]]}")
+
+
+def bellman_ford(weights: np.ndarray, source: np.ndarray, edges: int) -> np.ndarray:
+    """Length of the shortest path from ``source`` that uses at most ``edges`` edges.
+
+    d^0 = 0 at the source and inf elsewhere; d^k_v = min(d^{k-1}_v, min_u d^{k-1}_u + w_uv).
+
+    Args:
+        weights: (G, N, N), inf where there is no edge.
+        source: (G,) node index per graph.
+
+    Returns:
+        (G, N), inf where no such path exists.
+    """
+    graphs = np.arange(len(weights))
+    distance = np.full(weights.shape[:2], np.inf)
+    distance[graphs, source] = 0.0
+    for _ in range(edges):
+        distance = np.minimum(distance, (distance[:, :, None] + weights).min(1))
+    return distance

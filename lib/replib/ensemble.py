@@ -1,0 +1,247 @@
+r"""Many networks trained in one pass.
+
+The parameters of S networks of one shape are stacked along a new first axis, so one pass computes
+all of them. The networks share nothing: the sum of their losses has, for each network, just its own
+gradient, and an optimiser that works element by element treats each as if it were alone. Training
+together therefore equals training one by one, bit for bit where the batched kernels add in the same
+order, else to rounding (tests/test_ensemble.py).
+
+Linear layers of a plain ``nn.Sequential`` run as one ``baddbmm``; any other module goes through
+:func:`torch.func.functional_call` under :func:`torch.vmap`. A stack of one is called directly.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+# layers of a Sequential that treat each number alone, so a stack passes through them unchanged
+_ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Softplus, nn.ELU, nn.LeakyReLU, nn.Identity)
+_SEPARABLE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop, torch.optim.Adagrad)
+
+
+def build_seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Call ``build`` with torch's generator set to ``seed`` and give the generator back unchanged."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+class Ensemble(nn.Module):
+    """S networks of one shape as one module with stacked parameters.
+
+    Args:
+        build: makes one network; called once per seed.
+        seeds: one per network; ``build`` runs with torch's generator set to it.
+
+    Shapes:
+        forward input: (S, B, ...), one batch per network, or (B, ...) with ``shared=True``.
+        forward output: (S, B, ...).
+    """
+
+    def __init__(self, build: Callable[[], nn.Module], seeds: Sequence[int]) -> None:
+        super().__init__()
+        if not seeds:
+            raise ValueError("an ensemble needs at least one seed")
+        networks = [build_seeded(build, seed) for seed in seeds]
+        stacked, buffers = torch.func.stack_module_state(networks)
+        if any(b.is_floating_point() for b in buffers.values()):
+            raise ValueError("modules that update buffers, such as batch normalisation, cannot be stacked")
+        self.size = len(seeds)
+        # a list, so that the skeleton is not registered as a submodule with parameters of its own
+        self._skeleton = [copy.deepcopy(networks[0]).to("meta")]
+        self._names = list(stacked)
+        self._buffers_of_one = {name: b[0] for name, b in buffers.items()}
+        self.stack = nn.ParameterList([nn.Parameter(stacked[name].detach().clone()) for name in self._names])
+        self._layered = _is_layered(networks[0])
+
+    def parameters_of(self) -> dict[str, Tensor]:
+        """Name -> stacked parameter (S, ...)."""
+        return dict(zip(self._names, self.stack, strict=True))
+
+    def forward(self, *inputs: Tensor, shared: bool = False) -> Tensor:
+        if self._layered and len(inputs) == 1 and (inputs[0].ndim == (2 if shared else 3)):
+            x = inputs[0]
+            return self._layers(x.expand(self.size, *x.shape) if shared else x)
+        parameters = self.parameters_of()
+        if self.size == 1 and not shared:
+            one = {name: p[0] for name, p in parameters.items()}
+            return torch.func.functional_call(self._skeleton[0], one, tuple(i[0] for i in inputs)).unsqueeze(0)
+
+        def call(parameters: dict[str, Tensor], *inputs: Tensor) -> Tensor:
+            return torch.func.functional_call(self._skeleton[0], (parameters, self._buffers_of_one), inputs)
+
+        in_dims = (0, *([None if shared else 0] * len(inputs)))
+        return torch.vmap(call, in_dims=in_dims)(parameters, *inputs)
+
+    def _layers(self, x: Tensor) -> Tensor:
+        parameters = self.parameters_of()
+        for name, layer in self._skeleton[0].named_children():
+            if not isinstance(layer, nn.Linear):
+                x = layer(x)  # (S, B, width)
+            elif self.size == 1:
+                bias = parameters.get(f"{name}.bias")
+                x = nn.functional.linear(x[0], parameters[f"{name}.weight"][0], None if bias is None else bias[0])[None]
+            elif layer.bias is None:
+                x = torch.bmm(x, parameters[f"{name}.weight"].transpose(1, 2))
+            else:
+                bias = parameters[f"{name}.bias"].unsqueeze(1)  # (S, 1, out)
+                x = torch.baddbmm(bias, x, parameters[f"{name}.weight"].transpose(1, 2))  # (S, B, out)
+        return x
+
+    def network(self, index: int) -> nn.Module:
+        """One network of the stack as a module of its own, with a copy of its parameters."""
+        module = copy.deepcopy(self._skeleton[0]).to_empty(device=self.stack[0].device)
+        state = {name: p[index].detach().clone() for name, p in self.parameters_of().items()}
+        module.load_state_dict(state | {n: b.clone() for n, b in self._buffers_of_one.items()})
+        return module
+
+
+def _is_layered(module: nn.Module) -> bool:
+    return type(module) is nn.Sequential and all(
+        type(layer) is nn.Linear or type(layer) in _ELEMENTWISE for layer in module
+    )
+
+
+class Minibatches:
+    """Indices of minibatches, one independent shuffle per network and epoch; the last partial batch is dropped.
+
+    A network's batches depend on its own generator alone, so they are the same however many
+    networks train beside it.
+
+    Args:
+        generators: one per network.
+        points: training points per network.
+        batch: minibatch size; a batch of at least ``points`` gives full batches.
+
+    Yields:
+        (S, batch) indices, for ever.
+    """
+
+    def __init__(self, generators: Sequence[torch.Generator], points: int, batch: int) -> None:
+        if points < 1 or batch < 1:
+            raise ValueError(f"minibatches need points and a batch size, got {points} and {batch}")
+        self.generators, self.points, self.batch = list(generators), points, min(batch, points)
+
+    def __iter__(self) -> Iterable[Tensor]:
+        per_epoch = self.points // self.batch
+        while True:
+            order = torch.stack([torch.randperm(self.points, generator=g) for g in self.generators])
+            yield from order[:, : per_epoch * self.batch].split(self.batch, dim=1)
+
+
+@dataclass
+class History:
+    """What happened during training.
+
+    Attributes:
+        steps: steps at which the networks were validated.
+        validation: (checks, S) validation losses.
+        best: (S,) lowest validation loss; the parameters kept are those of that check.
+        best_step: (S,) when it was reached.
+        stopped: (S,) step at which patience ran out, or the last step.
+    """
+
+    best: Tensor
+    best_step: Tensor
+    stopped: Tensor
+    steps: list[int] = field(default_factory=list)
+    validation: list[Tensor] = field(default_factory=list)
+
+
+Loss = Callable[[Ensemble, Tensor], Tensor]
+
+
+def train(
+    ensemble: Ensemble,
+    loss: Loss,
+    batches: Iterable[Tensor],
+    steps: int,
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+    *,
+    schedule: Callable[[Optimizer], LRScheduler] | None = None,
+    validation: Callable[[Ensemble], Tensor] | None = None,
+    every: int = 50,
+    patience: int | None = None,
+) -> History:
+    """Train all networks of ``ensemble`` in place.
+
+    Args:
+        loss: (ensemble, indices (S, B)) -> (S,) losses, one per network.
+        batches: yields index tensors (S, B), see :class:`Minibatches`.
+        optimizer: makes the optimiser, for instance ``partial(Adam, lr=1e-3, fused=True)``; it must
+            work element by element, or networks would influence each other.
+        schedule: makes torch's learning-rate scheduler, stepped once per step.
+        validation: ensemble -> (S,) losses, computed without gradients every ``every`` steps and
+            after the last; each network ends with the parameters of its own best check.
+        patience: a network stops after this many checks without a new best: later checks no longer
+            count for it. Training ends when all have stopped.
+
+    Raises:
+        ValueError: ``loss`` does not give one number per network, or patience without validation.
+        TypeError: an optimiser that couples the networks.
+    """
+    if patience is not None and validation is None:
+        raise ValueError("patience counts validation checks: give a validation function too")
+    update = optimizer(ensemble.parameters())
+    if not isinstance(update, _SEPARABLE):
+        raise TypeError(f"{type(update).__name__} couples the networks of a stack; use Adam, AdamW or SGD")
+    scheduler = schedule(update) if schedule else None
+    size, device = ensemble.size, ensemble.stack[0].device
+    history = History(
+        best=torch.full((size,), math.inf, device=device),
+        best_step=torch.zeros(size, dtype=torch.long, device=device),
+        stopped=torch.full((size,), steps, dtype=torch.long, device=device),
+    )
+    kept = [p.detach().clone() for p in ensemble.stack]
+    running = torch.ones(size, dtype=torch.bool, device=device)
+    checks_without_best = torch.zeros(size, dtype=torch.long, device=device)
+
+    for step, indices in zip(range(1, steps + 1), batches, strict=False):
+        losses = loss(ensemble, indices)
+        if losses.shape != (size,):
+            raise ValueError(f"the loss must give {size} numbers, one per network, got shape {tuple(losses.shape)}")
+        update.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        update.step()
+        if scheduler:
+            scheduler.step()
+        if validation is None or (step % every and step != steps):
+            continue
+        with torch.no_grad():
+            current = validation(ensemble).detach()
+            history.steps.append(step)
+            history.validation.append(current)
+            better = running & (current < history.best)
+            history.best = torch.where(better, current, history.best)
+            history.best_step[better] = step
+            for saved, now in zip(kept, ensemble.stack, strict=True):
+                saved[better] = now[better]
+            if patience is not None:
+                checks_without_best = torch.where(better, 0, checks_without_best + 1)
+                out = running & (checks_without_best >= patience)
+                history.stopped[out] = step
+                running &= ~out
+                if not running.any():
+                    break
+    if validation is not None:
+        with torch.no_grad():
+            for saved, now in zip(kept, ensemble.stack, strict=True):
+                now.copy_(saved)
+    return history
+
+
+def mean_squared_error(x: Tensor, y: Tensor) -> Loss:
+    """Loss on minibatches of x (S, n, d) and y (S, n): (S,) means of (f(x) - y)^2."""
+    rows = torch.arange(x.shape[0], device=x.device).unsqueeze(1)  # (S, 1)
+
+    def loss(ensemble: Ensemble, indices: Tensor) -> Tensor:
+        indices = indices.to(x.device)
+        return (ensemble(x[rows, indices]).squeeze(-1) - y[rows, indices]).square().mean(1)
+
+    return loss

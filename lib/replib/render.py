@@ -1,0 +1,151 @@
+"""A record as HTML and as plain lines. Every text of a record is escaped here, and only here.
+
+The notebook and the site show the same pieces: the notebook when it reports, the site from the
+stored record.
+"""
+
+import html
+
+from replib.claims import Verdict
+from replib.record import ClaimRecord, QuantityRecord, Record
+
+# a second cue beside colour
+MARKS = {
+    Verdict.REPLICATED: "✓",
+    Verdict.NOT_REPLICATED: "✗",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.NOT_TESTED: "–",
+}
+
+
+def escape(text: object) -> str:
+    """Text for HTML, quotes included."""
+    return html.escape(str(text), quote=True)
+
+
+def number(value: float) -> str:
+    """Three significant digits, scientific outside 1e-3 .. 1e4."""
+    if value == 0:
+        return "0"
+    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"
+
+
+def interval(quantity: QuantityRecord) -> str:
+    """``value [low, high]``, or the value alone where it is exact."""
+    if quantity.low == quantity.high:
+        return number(quantity.value)
+    return f"{number(quantity.value)} [{number(quantity.low)}, {number(quantity.high)}]"
+
+
+def badge(verdict: Verdict) -> str:
+    """A verdict as a coloured, marked label."""
+    css = str(verdict).replace(" ", "-")
+    return f'<span class="verdict verdict-{css}"><span aria-hidden="true">{MARKS[verdict]}</span> {verdict}</span>'
+
+
+def plain_verdicts(record: Record) -> str:
+    """One line per claim and control, without digits that differ between machines."""
+    rows = [(c.id, str(c.verdict)) for c in record.claims]
+    rows += [(c.id, _held(c)) for c in record.controls]
+    width = max(len(i) for i, _ in rows)
+    return "\n".join(f"{i:<{width}}  {v}" for i, v in rows)
+
+
+def _held(control: ClaimRecord) -> str:
+    return {
+        Verdict.REPLICATED: "control holds",
+        Verdict.NOT_REPLICATED: "control fails",
+        Verdict.INCONCLUSIVE: "control unclear",
+        Verdict.NOT_TESTED: "control not run",
+    }[control.verdict]
+
+
+def _quantity(q: QuantityRecord) -> str:
+    label = f'<span class="quantity">{escape(q.name)}</span> ' if q.name else ""
+    cue = f'<span aria-label="{q.verdict}" title="{q.verdict}">{MARKS[q.verdict]}</span> ' if q.judged else ""
+    return (
+        f'<li title="{escape(q.method)}; n = {q.n}">{cue}{label}<b>{escape(interval(q))}</b> '
+        f'<span class="criterion">{escape(q.criterion)}</span></li>'
+    )
+
+
+def _row(claim: ClaimRecord, verdict: str, anchor: str) -> str:
+    details = "".join(
+        f'<p class="detail"><b>{label}:</b> {escape(text)}</p>'
+        for label, text in (("Note", claim.note), ("Why", claim.reason))
+        if text
+    )
+    ours = "".join(_quantity(q) for q in claim.quantities)
+    if not ours:
+        ours = "".join(f"<li>{escape(n)} <span class=criterion>{escape(c)}</span></li>" for n, c in claim.criteria.items())
+    paper = escape(claim.paper) + (f'<p class="detail">{escape(claim.source)}</p>' if claim.source else "")
+    needs = f'<p class="detail">needs {escape(", ".join(claim.needs))}</p>' if claim.needs else ""
+    return (
+        f'<tr id="{anchor}-{escape(claim.id)}"><th scope="row">{escape(claim.id)}</th>'
+        f"<td>{escape(claim.statement)}{details}</td><td>{paper}</td>"
+        f"<td><ul>{ours}</ul></td><td>{verdict}{needs}</td></tr>"
+    )
+
+
+def verdict_table(record: Record) -> str:
+    """All claims with the paper's figure beside ours, then the controls."""
+    claims = "".join(_row(c, badge(c.verdict), "claim") for c in record.claims)
+    controls = "".join(_row(c, f'<span class="control">{_held(c)}</span>', "control") for c in record.controls)
+    head = "".join(
+        f'<th scope="col">{h}</th>' for h in ("", "Claim", "Paper", "Ours: estimate, 95 % interval, criterion", "Verdict")
+    )
+    body = f"<thead><tr>{head}</tr></thead><tbody>{claims}"
+    if controls:
+        body += f'</tbody><tbody><tr class="section"><th colspan="5" scope="rowgroup">Controls</th></tr>{controls}'
+    return f'<div class="table-scroll" tabindex="0" role="region" aria-label="Verdicts"><table class="verdicts">{body}</tbody></table></div>'
+
+
+def tally(record: Record) -> str:
+    """``5 replicated, 1 not replicated`` with the verdicts that occur."""
+    return ", ".join(f"{n} {v}" for v, n in record.counts().items() if n)
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, as a person would say it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def card(record: Record) -> str:
+    """The box at a chapter's head: verdicts, cost, seeds, data, last verified."""
+    env, cost = record.environment, record.cost
+    links = " ".join(f'<a href="#claim-{escape(c.id)}">{escape(c.id)}{badge(c.verdict)}</a>' for c in record.claims)
+    facts = {
+        "Profile": record.profile,
+        "Cost": f"{duration(cost.wall_s)} on one core, {cost.peak_mib:.0f} MiB, "
+        + (f"{cost.download_mib:.0f} MiB download" if cost.download_mib else "no download"),
+        "Processor": f"{env.gpu or env.cpu}, {env.threads} thread" + "s" * (env.threads > 1),
+        "Seeds": _ranges(record.seeds),
+        "Data": ", ".join(d.name for d in record.data) or "generated",
+        "Last verified": env.date,
+    }
+    rows = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
+    return (
+        f'<section class="card-run" aria-label="Result at a glance"><p class="tally">{escape(tally(record))}</p>'
+        f'<p class="claims">{links}</p><dl>{rows}</dl></section>'
+    )
+
+
+def _ranges(numbers: list[int]) -> str:
+    """100, 101, 102, 107 -> 100-102, 107."""
+    runs: list[list[int]] = []
+    for n in sorted(numbers):
+        if runs and n == runs[-1][-1] + 1:
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}–{r[-1]}" for r in runs) or "none"
+
+
+def figure(number_: int, svg: str, caption: str) -> str:
+    """A numbered figure; the site fills the empty span with a link to the figure's data."""
+    return (
+        f'<figure class="replib" id="figure-{number_}">{svg}'
+        f'<figcaption><b>Figure {number_}.</b> {escape(caption)} <span data-figure="{number_}"></span></figcaption></figure>'
+    )

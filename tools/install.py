@@ -1,0 +1,94 @@
+"""Make the virtual environment that the book runs in: torch first and alone, then the hashed lock.
+
+Usage: python3 tools/install.py [FOLDER]          (standard library only; FOLDER is .venv by default)
+
+On Linux the package index offers torch with several gigabytes of CUDA; the lock holds the CPU build,
+which is taken from the configured index if it is there and from PyTorch's own otherwise. A torch that
+the folder already has, a GPU build too, is kept when pyproject.toml's range admits it.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "requirements.lock"
+PYTORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+TORCH_ENTRY = re.compile(r"^torch==(?P<version>\S+)(?P<hashes>(?: \\\n\s+--hash=\S+)+)\n", re.MULTILINE)
+ADMITTED = ((2, 11), (2, 14))  # torch's range in pyproject.toml; a test keeps the two equal
+
+
+def run(python: Path, *arguments: str) -> None:
+    subprocess.run([python, "-m", *arguments], check=True)
+
+
+def pip_install(python: Path, requirements: str, *options: str) -> None:
+    """pip install --require-hashes of the given requirements text."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write(requirements)
+        file.flush()
+        run(python, "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", *options, "-r", file.name)
+
+
+def installed_torch(python: Path) -> str:
+    """The version of torch the folder has, '' for none."""
+    code = "import importlib.metadata as m, sys; sys.stdout.write(m.version('torch'))"
+    result = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    return result.stdout if result.returncode == 0 else ""
+
+
+def admitted(version: str) -> bool:
+    """Whether pyproject.toml's range holds this version."""
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return bool(numbers) and ADMITTED[0] <= tuple(map(int, numbers.groups())) < ADMITTED[1]
+
+
+def install_torch(python: Path, entry: re.Match) -> None:
+    present = installed_torch(python)
+    if admitted(present):
+        return
+    if present:
+        print(f"replacing torch {present}, which this book does not run on")
+    build = "+cpu" if sys.platform == "linux" else ""
+    requirement = f"torch=={entry['version']}{build}{entry['hashes']}\n"
+    try:
+        pip_install(python, requirement)
+    except subprocess.CalledProcessError:
+        print("the configured index has no CPU build of torch; asking PyTorch's own")
+        pip_install(python, requirement, "--index-url", PYTORCH_INDEX)
+
+
+def main() -> None:
+    if sys.version_info < (3, 11):
+        sys.exit(f"this book needs Python 3.11 or newer; this is {sys.version.split()[0]}")
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".venv").resolve()
+    lock = LOCK.read_text()
+    stamp = folder / "installed.json"
+    state = {
+        "lock": hashlib.sha256(lock.encode()).hexdigest(),
+        "project": hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest(),
+        "root": str(ROOT),
+        "python": sys.version,
+    }
+    if stamp.exists() and json.loads(stamp.read_text()) == state:
+        return
+    entry = TORCH_ENTRY.search(lock)
+    if entry is None:
+        sys.exit(f"{LOCK.name} pins no torch: restore it from git, or write it anew with tools/lock.py")
+    print(f"setting up {folder.name} (once, and again when {LOCK.name} changes)", flush=True)
+    venv.create(folder, with_pip=True)
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    install_torch(python, entry)
+    pip_install(python, TORCH_ENTRY.sub("", lock))
+    run(python, "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "-e", str(ROOT))
+    stamp.write_text(json.dumps(state))
+
+
+if __name__ == "__main__":
+    main()

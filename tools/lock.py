@@ -1,0 +1,34 @@
+"""Write requirements.lock: every dependency of pyproject.toml, pinned with hashes, for all platforms.
+
+Needs ``uv`` (``pipx run uv`` will do). Versions already in the lock are kept; ``--upgrade`` moves them.
+torch is pinned by hand in tools/torch.lock: its CPU build comes from an index of its own.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCH = ROOT / "tools" / "torch.lock"
+LOCK = ROOT / "requirements.lock"
+HEADER = "# Made by tools/lock.py; do not edit.\n"
+
+
+def main() -> None:
+    version = next(line for line in TORCH.read_text().splitlines() if line.startswith("torch=="))
+    override = ROOT / ".torch-override.txt"
+    override.write_text(version.split()[0] + "+cpu\n")
+    environment = {"UV_FIND_LINKS": "https://download.pytorch.org/whl/cpu/torch/"} | os.environ
+    command = ["uv", "pip", "compile", "--universal", "--python-version", "3.11", "--all-extras", "--quiet"]
+    command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
+    command += ["--no-emit-package", "torch", "--override", str(override), "--output-file", "requirements.lock"]
+    try:
+        subprocess.run([*command, *sys.argv[1:], "pyproject.toml"], cwd=ROOT, env=environment, check=True)
+    finally:
+        override.unlink()
+    LOCK.write_text(HEADER + TORCH.read_text() + LOCK.read_text())
+
+
+if __name__ == "__main__":
+    main()

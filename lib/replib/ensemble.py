@@ -6,8 +6,11 @@ gradient, and an optimiser that works element by element treats each as if it we
 together therefore equals training one by one, bit for bit where the batched kernels add in the same
 order, else to rounding (tests/test_ensemble.py).
 
-Linear layers of a plain ``nn.Sequential`` run as one ``baddbmm``; any other module goes through
-:func:`torch.func.functional_call` under :func:`torch.vmap`. A stack of one is called directly.
+A module whose parameters all sit in ``nn.Linear`` layers and whose forward treats leading axes alike
+runs as it is, each layer replaced by one ``baddbmm`` over the stack (:class:`StackedLinear`). A plain
+``nn.Sequential`` of linear and elementwise layers is such a module; others say so with a class
+attribute ``leading_axes = True``. Any other module goes through :func:`torch.func.functional_call`
+under :func:`torch.vmap`, which computes the same with more overhead per operation.
 """
 
 import copy
@@ -32,6 +35,37 @@ def build_seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
         return build()
 
 
+class StackedLinear(nn.Module):
+    """S linear layers as one batched matrix product: (S, ..., in) -> (S, ..., out)."""
+
+    def __init__(self, layer: nn.Linear, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(layer.weight.new_empty(size, *layer.weight.shape))  # (S, out, in)
+        self.bias = None if layer.bias is None else nn.Parameter(layer.bias.new_empty(size, *layer.bias.shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) == 1:  # one network: the plain layer has less overhead
+            return nn.functional.linear(x[0], self.weight[0], None if self.bias is None else self.bias[0])[None]
+        rows = x.reshape(len(x), -1, x.shape[-1])  # (S, rows, in)
+        weight = self.weight.transpose(1, 2)
+        y = torch.bmm(rows, weight) if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), rows, weight)
+        return y.view(*x.shape[:-1], -1)
+
+
+def _stackable(module: nn.Module) -> bool:
+    """Whether ``module`` itself can run on stacked inputs once its linear layers are replaced."""
+    plain = type(module) is nn.Sequential and all(type(m) is nn.Linear or type(m) in _ELEMENTWISE or getattr(m, "leading_axes", False) for m in module)
+    in_linear = sum(len(list(m.parameters())) for m in module.modules() if type(m) is nn.Linear)
+    return (plain or getattr(module, "leading_axes", False)) and in_linear == len(list(module.parameters()))
+
+
+def _stack_linears(module: nn.Module, size: int) -> nn.Module:
+    """Replace every linear layer below ``module`` by a stacked one, names unchanged."""
+    for name, child in module.named_children():
+        setattr(module, name, StackedLinear(child, size) if type(child) is nn.Linear else _stack_linears(child, size))
+    return module
+
+
 class Ensemble(nn.Module):
     """S networks of one shape as one module with stacked parameters.
 
@@ -40,7 +74,7 @@ class Ensemble(nn.Module):
         seeds: one per network; ``build`` runs with torch's generator set to it.
 
     Shapes:
-        forward input: (S, B, ...), one batch per network, or (B, ...) with ``shared=True``.
+        forward inputs: (S, B, ...), one batch per network, or (B, ...) with ``shared=True``.
         forward output: (S, B, ...).
     """
 
@@ -50,62 +84,41 @@ class Ensemble(nn.Module):
             raise ValueError("an ensemble needs at least one seed")
         networks = [build_seeded(build, seed) for seed in seeds]
         stacked, buffers = torch.func.stack_module_state(networks)
-        if any(b.is_floating_point() for b in buffers.values()):
-            raise ValueError("modules that update buffers, such as batch normalisation, cannot be stacked")
+        if buffers:
+            raise ValueError("modules with buffers, such as batch normalisation, cannot be stacked")
         self.size = len(seeds)
-        # a list, so that the skeleton is not registered as a submodule with parameters of its own
-        self._skeleton = [copy.deepcopy(networks[0]).to("meta")]
         self._names = list(stacked)
-        self._buffers_of_one = {name: b[0] for name, b in buffers.items()}
-        self.stack = nn.ParameterList([nn.Parameter(stacked[name].detach().clone()) for name in self._names])
-        self._layered = _is_layered(networks[0])
+        # in a list: the skeleton is no submodule, its parameters are not trained
+        self._skeleton = [copy.deepcopy(networks[0]).to("meta")]
+        self._native = _stackable(networks[0])
+        if self._native:
+            self.module = _stack_linears(networks[0], self.size)
+            self.module.load_state_dict(stacked)
+            self.stack = [self.module.get_parameter(name) for name in self._names]
+        else:
+            self.stack = nn.ParameterList([nn.Parameter(stacked[name].detach().clone()) for name in self._names])
 
-    def parameters_of(self) -> dict[str, Tensor]:
-        """Name -> stacked parameter (S, ...)."""
-        return dict(zip(self._names, self.stack, strict=True))
+    def _apply(self, *args: object, **options: object) -> "Ensemble":
+        super()._apply(*args, **options)
+        if self._native:  # moving to a device may have replaced the parameters
+            self.stack = [self.module.get_parameter(name) for name in self._names]
+        return self
 
     def forward(self, *inputs: Tensor, shared: bool = False) -> Tensor:
-        if self._layered and len(inputs) == 1 and (inputs[0].ndim == (2 if shared else 3)):
-            x = inputs[0]
-            return self._layers(x.expand(self.size, *x.shape) if shared else x)
-        parameters = self.parameters_of()
-        if self.size == 1 and not shared:
-            one = {name: p[0] for name, p in parameters.items()}
-            return torch.func.functional_call(self._skeleton[0], one, tuple(i[0] for i in inputs)).unsqueeze(0)
+        if self._native:
+            return self.module(*(i.expand(self.size, *i.shape) if shared else i for i in inputs))
 
         def call(parameters: dict[str, Tensor], *inputs: Tensor) -> Tensor:
-            return torch.func.functional_call(self._skeleton[0], (parameters, self._buffers_of_one), inputs)
+            return torch.func.functional_call(self._skeleton[0], parameters, inputs)
 
         in_dims = (0, *([None if shared else 0] * len(inputs)))
-        return torch.vmap(call, in_dims=in_dims)(parameters, *inputs)
-
-    def _layers(self, x: Tensor) -> Tensor:
-        parameters = self.parameters_of()
-        for name, layer in self._skeleton[0].named_children():
-            if not isinstance(layer, nn.Linear):
-                x = layer(x)  # (S, B, width)
-            elif self.size == 1:
-                bias = parameters.get(f"{name}.bias")
-                x = nn.functional.linear(x[0], parameters[f"{name}.weight"][0], None if bias is None else bias[0])[None]
-            elif layer.bias is None:
-                x = torch.bmm(x, parameters[f"{name}.weight"].transpose(1, 2))
-            else:
-                bias = parameters[f"{name}.bias"].unsqueeze(1)  # (S, 1, out)
-                x = torch.baddbmm(bias, x, parameters[f"{name}.weight"].transpose(1, 2))  # (S, B, out)
-        return x
+        return torch.vmap(call, in_dims=in_dims)(dict(zip(self._names, self.stack, strict=True)), *inputs)
 
     def network(self, index: int) -> nn.Module:
         """One network of the stack as a module of its own, with a copy of its parameters."""
         module = copy.deepcopy(self._skeleton[0]).to_empty(device=self.stack[0].device)
-        state = {name: p[index].detach().clone() for name, p in self.parameters_of().items()}
-        module.load_state_dict(state | {n: b.clone() for n, b in self._buffers_of_one.items()})
+        module.load_state_dict({n: p[index].detach().clone() for n, p in zip(self._names, self.stack, strict=True)})
         return module
-
-
-def _is_layered(module: nn.Module) -> bool:
-    return type(module) is nn.Sequential and all(
-        type(layer) is nn.Linear or type(layer) in _ELEMENTWISE for layer in module
-    )
 
 
 class Minibatches:

@@ -16,23 +16,47 @@ from replib.models.mlp import mlp
 Pooling = Literal["sum", "mean", "max", "min"]
 
 
+# stands for infinity behind a mask: differences of it stay numbers
+_FAR = 1e30
+
+
+class _Maximum(torch.autograd.Function):
+    """amax over the last but one axis. Its gradient is shared by ties, as that of ``torch.amax``, but is
+    computed without boolean tensors, which cost ten times a floating-point operation on a processor."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(values: Tensor) -> Tensor:
+        return values.amax(-2)
+
+    @staticmethod
+    def setup_context(ctx: object, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        values, maximum = ctx.saved_tensors
+        attained = (values - maximum.unsqueeze(-2)).sign_().add_(1.0)  # 1 at the maximum, 0 below it
+        share = gradient / attained.sum(-2)
+        return attained.mul_(share.unsqueeze(-2))
+
+
 def pool(values: Tensor, mask: Tensor, how: Pooling) -> Tensor:
     """Pool over the last but one axis where ``mask`` holds; nothing pools to 0.
 
     Shapes:
         values (..., n, F), mask (..., n) bool -> (..., F).
     """
-    inside = mask.unsqueeze(-1)
+    inside = mask.unsqueeze(-1).to(values.dtype)
     if how in ("sum", "mean"):
         total = (values * inside).sum(-2)
-        return total if how == "sum" else total / mask.sum(-1, keepdim=True).clamp(min=1)
-    if how == "max":
-        extreme = values.masked_fill(~inside, -torch.inf).amax(-2)
-    elif how == "min":
-        extreme = values.masked_fill(~inside, torch.inf).amin(-2)
-    else:
+        return total if how == "sum" else total / inside.sum(-2).clamp(min=1)
+    if how not in ("max", "min"):
         raise ValueError(f"pooling must be sum, mean, max or min, got {how!r}")
-    return torch.where(mask.any(-1, keepdim=True), extreme, 0.0)
+    sign = 1.0 if how == "max" else -1.0
+    extreme = sign * _Maximum.apply(sign * values + (inside - 1.0) * _FAR)
+    return extreme * mask.any(-1, keepdim=True)
 
 
 class MessagePassing(nn.Module):
@@ -53,35 +77,43 @@ class MessagePassing(nn.Module):
         -> (B, N, width).
     """
 
+    leading_axes = True
+
     def __init__(
         self, features: int, width: int, pooling: Pooling, *, edge_weights: bool = False, identical: bool = False
     ) -> None:
         super().__init__()
         if identical and edge_weights:
             raise ValueError("messages with edge weights differ: identical does not apply")
-        self.features, self.pooling, self.identical = features, pooling, identical
-        self.first = nn.Linear(2 * features + edge_weights, width)
+        self.pooling, self.identical = pooling, identical
+        # one layer on the concatenation, initialised as such, then cut into its blocks
+        first = nn.Linear(2 * features + edge_weights, width)
+        self.of_sender = nn.Linear(features, width, bias=False)
+        self.of_receiver = nn.Linear(features, width)
+        self.of_edge = nn.Linear(1, width, bias=False) if edge_weights else None
+        with torch.no_grad():
+            sender, receiver, *edge = first.weight.split([features, features] + [1] * edge_weights, dim=1)
+            self.of_sender.weight.copy_(sender)
+            self.of_receiver.weight.copy_(receiver)
+            self.of_receiver.bias.copy_(first.bias)
+            if edge_weights:
+                self.of_edge.weight.copy_(edge[0])
         self.second = nn.Linear(width, width)
 
     def forward(self, h: Tensor, adjacency: Tensor, weights: Tensor | None = None) -> Tensor:
         if self.identical:
-            pair = torch.cat([h[:, :1], h[:, :1]], -1)  # (B, 1, 2 F)
-            message = self.second(self.first(pair).relu()).relu()  # (B, 1, width)
-            degree = adjacency.sum(-1).unsqueeze(-1)  # (B, N, 1)
+            one = h[..., :1, :]  # (B, 1, F)
+            message = self.second((self.of_sender(one) + self.of_receiver(one)).relu()).relu()  # (B, 1, width)
+            degree = adjacency.sum(-1, keepdim=True)  # (B, N, 1)
             return message * (degree if self.pooling == "sum" else degree > 0)
-        blocks = [self.features, self.features] + [1] * (weights is not None)
-        of_sender, of_receiver, *of_edge = self.first.weight.split(blocks, dim=1)
-        sender = h @ of_sender.T  # (B, N, width)
-        receiver = h @ of_receiver.T + self.first.bias  # (B, N, width)
-        hidden = receiver.unsqueeze(2) + sender.unsqueeze(1)  # (B, v, u, width)
+        hidden = self.of_receiver(h).unsqueeze(-2) + self.of_sender(h).unsqueeze(-3)  # (B, v, u, width)
         if weights is not None:
-            hidden = hidden + weights.unsqueeze(-1) * of_edge[0].T
-        hidden = hidden.relu()  # (B, v, u, width)
+            hidden = hidden + self.of_edge(weights.unsqueeze(-1))
+        messages = self.second(hidden.relu())  # (B, v, u, width)
         if self.pooling in ("max", "min"):
-            # adding a bias and taking a ReLU keep the order, rounding included: do both after pooling
-            extreme = pool(hidden @ self.second.weight.T, adjacency, self.pooling)
-            return (extreme + self.second.bias).relu() * adjacency.any(-1, keepdim=True)
-        return pool(self.second(hidden).relu(), adjacency, self.pooling)
+            # a ReLU keeps the order: take it after pooling, on one vector per node instead of one per pair
+            return pool(messages, adjacency, self.pooling).relu()
+        return pool(messages.relu(), adjacency, self.pooling)
 
 
 class GNN(nn.Module):
@@ -90,6 +122,8 @@ class GNN(nn.Module):
     Shapes:
         h (B, N, F), mask (B, N) bool, adjacency (B, N, N) bool, weights (B, N, N) -> (B,).
     """
+
+    leading_axes = True
 
     def __init__(
         self,

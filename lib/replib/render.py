@@ -69,7 +69,7 @@ def _quantity(q: QuantityRecord) -> str:
     )
 
 
-def _row(claim: ClaimRecord, verdict: str, anchor: str) -> str:
+def _row(claim: ClaimRecord, verdict: str, id_: str) -> str:
     details = "".join(
         f'<p class="detail"><b>{label}:</b> {escape(text)}</p>'
         for label, text in (("Note", claim.note), ("Why", claim.reason))
@@ -81,23 +81,30 @@ def _row(claim: ClaimRecord, verdict: str, anchor: str) -> str:
     paper = escape(claim.paper) + (f'<p class="detail">{escape(claim.source)}</p>' if claim.source else "")
     needs = f'<p class="detail">needs {escape(", ".join(claim.needs))}</p>' if claim.needs else ""
     return (
-        f'<tr id="{anchor}-{escape(claim.id)}"><th scope="row">{escape(claim.id)}</th>'
+        f'<tr id="{escape(id_)}"><th scope="row">{escape(claim.id)}</th>'
         f"<td>{escape(claim.statement)}{details}</td><td>{paper}</td>"
         f"<td><ul>{ours}</ul></td><td>{verdict}{needs}</td></tr>"
     )
 
 
+def anchor(record: Record, claim: str) -> str:
+    """The stable id of a claim on its chapter's page; the quick run is the page's own."""
+    return f"claim-{claim}" if record.profile == "quick" else f"{record.profile}-claim-{claim}"
+
+
 def verdict_table(record: Record) -> str:
     """All claims with the paper's figure beside ours, then the controls."""
-    claims = "".join(_row(c, badge(c.verdict), "claim") for c in record.claims)
-    controls = "".join(_row(c, f'<span class="control">{_held(c)}</span>', "control") for c in record.controls)
+    claims = "".join(_row(c, badge(c.verdict), anchor(record, c.id)) for c in record.claims)
+    controls = "".join(
+        _row(c, f'<span class="control">{_held(c)}</span>', anchor(record, c.id)) for c in record.controls
+    )
     head = "".join(
         f'<th scope="col">{h}</th>' for h in ("", "Claim", "Paper", "Ours: estimate, 95 % interval, criterion", "Verdict")
     )
     body = f"<thead><tr>{head}</tr></thead><tbody>{claims}"
     if controls:
         body += f'</tbody><tbody><tr class="section"><th colspan="5" scope="rowgroup">Controls</th></tr>{controls}'
-    return f'<div class="table-scroll" tabindex="0" role="region" aria-label="Verdicts"><table class="verdicts">{body}</tbody></table></div>'
+    return f'<div class="table-scroll" tabindex="0" role="region" aria-label="Verdicts, {record.profile}"><table class="verdicts">{body}</tbody></table></div>'
 
 
 def tally(record: Record) -> str:
@@ -115,7 +122,7 @@ def duration(seconds: float) -> str:
 def card(record: Record) -> str:
     """The box at a chapter's head: verdicts, cost, seeds, data, last verified."""
     env, cost = record.environment, record.cost
-    links = " ".join(f'<a href="#claim-{escape(c.id)}">{escape(c.id)}{badge(c.verdict)}</a>' for c in record.claims)
+    links = " ".join(f'<a href="#{escape(anchor(record, c.id))}">{escape(c.id)}{badge(c.verdict)}</a>' for c in record.claims)
     facts = {
         "Profile": record.profile,
         "Cost": f"{duration(cost.wall_s)} on one core, {cost.peak_mib:.0f} MiB, "
@@ -127,7 +134,7 @@ def card(record: Record) -> str:
     }
     rows = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
     return (
-        f'<section class="card-run" aria-label="Result at a glance"><p class="tally">{escape(tally(record))}</p>'
+        f'<section class="card-run" aria-label="Result at a glance, {record.profile}"><p class="tally">{escape(tally(record))}</p>'
         f'<p class="claims">{links}</p><dl>{rows}</dl></section>'
     )
 

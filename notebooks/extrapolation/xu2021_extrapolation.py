@@ -15,7 +15,7 @@
 # # How neural networks extrapolate: from feedforward to graph neural networks
 #
 # *Keyulu Xu, Mozhi Zhang, Jingling Li, Simon S. Du, Ken-ichi Kawarabayashi, Stefanie Jegelka.
-# ICLR 2021* {cite}`xu2021_extrapolation`
+# ICLR 2021* {footcite}`xu2021_extrapolation`
 #
 # **The question.** A network is trained on points of a bounded region and asked about points far outside it.
 # What does it answer? The paper's thesis: a ReLU network turns into a straight line along every ray
@@ -237,7 +237,7 @@ QUICK = SimpleNamespace(
     degree=dict(train=500, val=200, test=150, nodes=(8, 12), larger=(24, 39), features=None, rounds=1,
                 width=32, lr=0.01, batch=64, steps=400, halve=100, every=50),
     path=dict(train=1500, val=200, test=300, nodes=(6, 8), larger=(12, 16), rounds=2,
-              width=32, lr=0.01, batch=32, steps=600, halve=150, every=50),
+              width=32, lr=0.01, batch=32, steps=450, halve=112, every=50),
     nbody=dict(videos=(50, 200), train=8000, val=500, test=1000, unit=100.0, feature_unit=1e4,
                width=32, lr=0.005, batch=32, steps=6000, halve=1500, every=50),
 )  # fmt: skip
@@ -370,7 +370,7 @@ def predict(nets, index, x):
 
 
 # %% [markdown]
-# **The ray test** {cite}`xu2021_extrapolation`. For a random direction $v$ take 100 points $t v$ with $t$ from $k_0$, just outside
+# **The ray test** {footcite}`xu2021_extrapolation`. For a random direction $v$ take 100 points $t v$ with $t$ from $k_0$, just outside
 # the data, to $k_0 + 10\max|x_{\mathrm{test}}|$, and fit a line. Its $R^2$ is 1 for a straight line. For $t^2$ it is
 # $1 - \tfrac{1}{180} / (\tfrac{4}{45} + \tfrac{u^2}{3} + \tfrac{u}{3})$ with $u = k_0/L$: between 0.9375 and about 0.96
 # here, so 0.99 tells the two apart. The official script forgets the factor $\pi$ in the range of the cosine and so
@@ -567,7 +567,7 @@ chapter.measure(
 # ## The kernel view, exactly
 #
 # A very wide network with small steps does kernel regression with the tangent kernel
-# {cite}`jacot2018_ntk`. With $\theta$ the angle between $x$ and $z$,
+# {footcite}`jacot2018_ntk`. With $\theta$ the angle between $x$ and $z$,
 #
 # $$K(x, z) = \underbrace{\langle x, z\rangle\,\frac{\pi - \theta}{2\pi}}_{\text{first layer}} +
 #   \underbrace{\frac{|x||z|}{2\pi}\bigl(\sin\theta + (\pi - \theta)\cos\theta\bigr)}_{\text{second layer}} .$$

@@ -1,0 +1,137 @@
+"""``python -m replib.build``: the steps of the Snakefile, and the command that runs them all."""
+
+import argparse
+import fcntl
+import subprocess
+import sys
+
+from replib.build import digest, execute, ledger, outcome, site
+from replib.build.layout import BuildError, Layout, here
+from replib.record import PROFILES, RecordError, compare, likely_causes
+
+
+def _progress(layout: Layout, status: execute.Status) -> str:
+    """One line: state, seconds, and how many chapters of this profile still wait."""
+    done = 0
+    for slug in layout.chapters:
+        other = execute.read_status(layout.status(slug, status.profile))
+        done += other is not None and other.digest == digest.describe(layout, slug, status.profile)["digest"]
+    left = len(layout.chapters) - done
+    return f"[{status.profile}] {status.slug}: {status.state}, {status.seconds:.0f} s; {left} of {len(layout.chapters)} left"
+
+
+def _execute(layout: Layout, slug: str, profile: str) -> None:
+    print(f"[{profile}] {slug}: started", flush=True)
+    status = execute.execute(layout, slug, profile)
+    print(_progress(layout, status), flush=True)
+
+
+def _snakemake(layout: Layout, targets: list[str], cores: str) -> int:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(layout.root / "Snakefile")]
+    command += ["--directory", str(layout.root), "--cores", cores, "--keep-going", "--rerun-incomplete", "--nolock"]
+    command += ["--rerun-triggers", "mtime", "--quiet", "all", "--", *targets]
+    return subprocess.run(command, check=False).returncode
+
+
+def _run(layout: Layout, profile: str, slugs: list[str], cores: str, with_site: bool) -> int:
+    """Bring a profile, or the site, up to date. One build at a time in a checkout."""
+    layout.build.mkdir(exist_ok=True)
+    with (layout.build / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BuildError("another build is running in this checkout: wait for it to end") from None
+        digest.refresh(layout, (profile,))
+        for slug in slugs:  # what failed is tried again
+            status = execute.read_status(layout.status(slug, profile))
+            if status is None or status.state != "ok":
+                layout.status(slug, profile).unlink(missing_ok=True)
+        targets = ["site"] if with_site else [str(layout.outcome(s, profile).relative_to(layout.root)) for s in slugs]
+        code = _snakemake(layout, targets, cores)
+    return max(code, _summary(layout, profile, slugs))
+
+
+def _summary(layout: Layout, profile: str, slugs: list[str]) -> int:
+    """Print what failed, with the last lines of each traceback; 0 if nothing did."""
+    failed = 0
+    for slug in slugs:
+        status = execute.read_status(layout.status(slug, profile))
+        if status is not None and status.state == "ok":
+            continue
+        failed += 1
+        state = "did not run" if status is None else f"{status.state} after {status.seconds:.0f} s"
+        print(f"\n{slug} ({profile}) {state}")
+        for line in (status.message if status else "").splitlines():
+            print(f"    {line}")
+    print(f"\n{len(slugs) - failed} of {len(slugs)} chapters are up to date in {profile}" + f", {failed} failed" * bool(failed))
+    return int(failed > 0)
+
+
+def _compare(layout: Layout) -> int:
+    """Fresh quick records against the published ones."""
+    worst = 0
+    for slug in layout.chapters:
+        fresh, old = outcome.load(layout, slug, "quick").record, outcome.published(layout, slug, "quick")
+        if fresh is None or old is None:
+            print(f"{slug}: {'the fresh run failed' if fresh is None else 'nothing published yet'}")
+            worst = 1
+            continue
+        rows = compare(old, fresh)
+        differing = [r for r in rows if r.state == "differs"]
+        for row in differing:
+            print(f"{slug} {row.claim} {row.quantity}: published {row.ours}, now {row.theirs}")
+        if differing:
+            worst = 1
+            print("\n".join(f"    possible cause: {c}" for c in likely_causes(old, fresh)))
+        print(f"{slug}: {len(rows) - len(differing)} of {len(rows)} agree")
+    return worst
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of the build; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m replib.build", description="Build steps of the book.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (("execute", "run one chapter"), ("record", "extract the record of a run")):
+        step = commands.add_parser(name, help=text)
+        step.add_argument("profile", choices=PROFILES)
+        step.add_argument("slug")
+    commands.add_parser("ledger", help="join all records into claims.json")
+    commands.add_parser("site", help="build the site from what was executed")
+    run = commands.add_parser("run", help="bring a profile, or the whole book, up to date")
+    run.add_argument("target", choices=(*PROFILES, "book"))
+    run.add_argument("slugs", nargs="*", help="chapters; all of them by default")
+    run.add_argument("--cores", default="all", help="chapters side by side (default: one per core)")
+    accept = commands.add_parser("accept", help="publish fresh records")
+    accept.add_argument("profile", choices=("quick", "paper"))
+    accept.add_argument("slugs", nargs="*")
+    commands.add_parser("compare", help="fresh quick records against the published ones")
+    options = parser.parse_args(arguments)
+    try:
+        layout = here()
+        if options.command == "execute":
+            _execute(layout, options.slug, options.profile)
+        elif options.command == "record":
+            outcome.write(layout, options.slug, options.profile)
+        elif options.command == "ledger":
+            ledger.write(layout)
+        elif options.command == "site":
+            site.build(layout)
+        elif options.command == "run":
+            slugs = options.slugs or list(layout.chapters)
+            for slug in slugs:
+                layout.chapter(slug)
+            profile = "quick" if options.target == "book" else options.target
+            return _run(layout, profile, slugs, options.cores, options.target == "book")
+        elif options.command == "accept":
+            for slug in options.slugs or list(layout.chapters):
+                outcome.accept(layout, slug, options.profile)
+        elif options.command == "compare":
+            return _compare(layout)
+    except (BuildError, RecordError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

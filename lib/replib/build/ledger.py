@@ -1,0 +1,93 @@
+"""All claims of all chapters in one file, ``claims.json``, and as a table."""
+
+import json
+
+from replib import render
+from replib.build import outcome
+from replib.build.layout import Layout
+from replib.claims import Verdict
+from replib.record import PROFILES, Record, write_atomically
+
+SCHEMA_VERSION = 1
+SHOWN = tuple(p for p in PROFILES if p != "smoke")  # smoke's verdicts are never published
+
+
+def claims(layout: Layout) -> list[dict]:
+    """One entry per chapter, profile and claim; a chapter that failed has one entry without claim.
+
+    quick comes from this build, paper from the committed records.
+    """
+    rows: list[dict] = []
+    for slug in layout.chapters:
+        quick = outcome.load(layout, slug, "quick")
+        if quick.record is None:
+            rows.append(_entry(layout, slug, "quick") | {"failure": quick.status.state, "message": quick.status.message})
+        else:
+            rows += _rows(layout, quick.record)
+        paper = outcome.published(layout, slug, "paper")
+        if paper is not None:
+            rows += _rows(layout, paper)
+    return rows
+
+
+def _entry(layout: Layout, slug: str, profile: str) -> dict:
+    return {"chapter": slug, "part": layout.part(slug), "profile": profile, "page": f"{layout.part(slug)}/{slug}.html"}
+
+
+def _rows(layout: Layout, record: Record) -> list[dict]:
+    rows = []
+    for claim in record.claims:
+        rows.append(
+            _entry(layout, record.slug, record.profile)
+            | {
+                "id": f"{record.slug}/{claim.id}",
+                "claim": claim.id,
+                "link": f"{layout.part(record.slug)}/{record.slug}.html#{render.anchor(record, claim.id)}",
+                "statement": claim.statement,
+                "paper": claim.paper,
+                "source": claim.source,
+                "verdict": str(claim.verdict),
+                "reason": claim.reason,
+                "quantities": [q.model_dump(mode="json") for q in claim.quantities],
+                "verified": record.environment.date,
+                "core_seconds": record.cost.cpu_s,
+            }
+        )
+    return rows
+
+
+def write(layout: Layout) -> None:
+    """Write ``claims.json``."""
+    payload = {"schema_version": SCHEMA_VERSION, "claims": claims(layout)}
+    write_atomically(layout.ledger, json.dumps(payload, indent=1, ensure_ascii=False) + "\n")
+
+
+def table(rows: list[dict]) -> str:
+    """The ledger as an HTML table; the site's script makes it sortable and filterable."""
+    columns = ("Chapter", "Claim", "Statement", "Paper", "Ours", "Verdict", "Part", "Profile")
+    head = "".join(f'<th scope="col">{c}</th>' for c in columns)
+    body = "".join(_table_row(row) for row in rows)
+    return (
+        '<div class="table-scroll" tabindex="0" role="region" aria-label="All claims">'
+        f'<table class="ledger" id="ledger-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _table_row(row: dict) -> str:
+    e = render.escape
+    if "failure" in row:
+        cells = ("", "the last run did not finish", "", "", f'<span class="verdict verdict-failed">! {e(row["failure"])}</span>')
+        link = row["page"]
+    else:
+        ours = "<br>".join(
+            f"{e(q['name'] + ': ') if q['name'] else ''}{e(render.number(q['value']))}"
+            for q in row["quantities"]
+            if q["judged"]
+        )
+        cells = (
+            f'<a href="{e(row["link"])}">{e(row["claim"])}</a>', e(row["statement"]), e(row["paper"]), ours,
+            render.badge(Verdict(row["verdict"])),
+        )  # fmt: skip
+        link = row["page"]
+    chapter = f'<a href="{e(link)}">{e(row["chapter"])}</a>'
+    return "<tr>" + "".join(f"<td>{c}</td>" for c in (chapter, *cells, e(row["part"]), e(row["profile"]))) + "</tr>"

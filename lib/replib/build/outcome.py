@@ -1,0 +1,74 @@
+"""The outcome of a run: its record, or how it failed. What the ledger and the site are made from."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from replib.build.execute import Status, read_status
+from replib.build.extract import extract
+from replib.build.layout import BuildError, Layout
+from replib.record import Record, RecordError, dump, parse, read, write_atomically
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One chapter in one profile.
+
+    Attributes:
+        status: how the run ended.
+        record: None unless the run ended well.
+    """
+
+    status: Status
+    record: Record | None
+
+
+def write(layout: Layout, slug: str, profile: str) -> Outcome:
+    """Make the outcome of a finished run; a notebook without a valid record is a failure too."""
+    status = read_status(layout.status(slug, profile))
+    if status is None:
+        raise BuildError(f"{layout.status(slug, profile)} is missing or damaged: run the chapter again")
+    record = None
+    if status.state == "ok":
+        try:
+            record = extract(layout, slug, profile)
+        except (RecordError, BuildError) as error:
+            status = Status(slug, profile, "failed", status.seconds, status.digest, str(error))
+            # remembered as a failure, so that the next build tries again
+            write_atomically(layout.status(slug, profile), json.dumps(asdict(status), indent=1) + "\n")
+    payload = {"status": asdict(status), "record": None if record is None else record.model_dump(mode="json")}
+    write_atomically(layout.outcome(slug, profile), json.dumps(payload, indent=1, ensure_ascii=False) + "\n")
+    return Outcome(status, record)
+
+
+def load(layout: Layout, slug: str, profile: str) -> Outcome:
+    """Read the outcome of a run.
+
+    Raises:
+        RecordError: missing or damaged.
+    """
+    path = layout.outcome(slug, profile)
+    try:
+        payload = json.loads(path.read_text(encoding="utf-8"))
+        status = Status(**payload["status"])
+        record = payload["record"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RecordError(f"the outcome {path} is missing or damaged ({error}): run the build again.") from None
+    return Outcome(status, None if record is None else parse(record, str(path)))
+
+
+def published(layout: Layout, slug: str, profile: str) -> Record | None:
+    """The committed record, None where there is none."""
+    path = layout.published(slug, profile)
+    return read(path) if path.exists() else None
+
+
+def accept(layout: Layout, slug: str, profile: str) -> None:
+    """Make a fresh record the published one.
+
+    Raises:
+        BuildError: the run failed, or its sources differ from those in the checkout.
+    """
+    outcome = load(layout, slug, profile)
+    if outcome.record is None:
+        raise BuildError(f"{slug} ({profile}) {outcome.status.state}: a failed run has no record to publish")
+    write_atomically(layout.published(slug, profile), dump(outcome.record))

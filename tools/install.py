@@ -25,6 +25,7 @@ ADMITTED = ((2, 11), (2, 14))  # torch's range in pyproject.toml; a test keeps t
 
 
 def run(python: Path, *arguments: str) -> None:
+    """python -m with these arguments."""
     subprocess.run([python, "-m", *arguments], check=True)
 
 
@@ -33,7 +34,18 @@ def pip_install(python: Path, requirements: str, *options: str) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(requirements)
         file.flush()
-        run(python, "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", *options, "-r", file.name)
+        run(
+            python,
+            "pip",
+            "install",
+            "-qq",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--require-hashes",
+            *options,
+            "-r",
+            file.name,
+        )
 
 
 def installed_torch(python: Path) -> str:
@@ -50,6 +62,7 @@ def admitted(version: str) -> bool:
 
 
 def install_torch(python: Path, entry: re.Match) -> None:
+    """Keep a torch that fits; else install the lock's CPU build."""
     present = installed_torch(python)
     if admitted(present):
         return
@@ -65,7 +78,8 @@ def install_torch(python: Path, entry: re.Match) -> None:
 
 
 def main() -> None:
-    if sys.version_info < (3, 11):
+    """Bring the folder up to the lock; does nothing if it is."""
+    if sys.version_info < (3, 11):  # noqa: UP036  this script is what an older Python would meet
         sys.exit(f"this book needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".venv").resolve()
     lock = LOCK.read_text()
@@ -86,7 +100,17 @@ def main() -> None:
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     install_torch(python, entry)
     pip_install(python, TORCH_ENTRY.sub("", lock))
-    run(python, "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "-e", str(ROOT))
+    run(
+        python,
+        "pip",
+        "install",
+        "-qq",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-build-isolation",
+        "-e",
+        str(ROOT),
+    )
     stamp.write_text(json.dumps(state))
 
 

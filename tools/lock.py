@@ -16,13 +16,27 @@ HEADER = "# Made by tools/lock.py; do not edit.\n"
 
 
 def main() -> None:
+    """Run uv and put torch's entry in front of its answer."""
     version = next(line for line in TORCH.read_text().splitlines() if line.startswith("torch=="))
     override = ROOT / ".torch-override.txt"
     override.write_text(version.split()[0] + "+cpu\n")
     environment = {"UV_FIND_LINKS": "https://download.pytorch.org/whl/cpu/torch/"} | os.environ
     command = ["uv", "pip", "compile", "--universal", "--python-version", "3.11", "--all-extras", "--quiet"]
-    command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
-    command += ["--no-emit-package", "torch", "--override", str(override), "--output-file", "requirements.lock"]
+    command += [
+        "--generate-hashes",
+        "--no-header",
+        "--no-annotate",
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+    ]
+    command += [
+        "--no-emit-package",
+        "torch",
+        "--override",
+        str(override),
+        "--output-file",
+        "requirements.lock",
+    ]
     try:
         subprocess.run([*command, *sys.argv[1:], "pyproject.toml"], cwd=ROOT, env=environment, check=True)
     finally:

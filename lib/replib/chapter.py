@@ -137,6 +137,14 @@ class Chapter:
             raise ChapterError(f"claim {id!r} is not tested: say why")
         self._open(id).reason = reason
 
+    def declarations(self) -> Output:
+        """All claims and controls with the criteria they will be judged by."""
+        claims, controls = (
+            [_claim_record(c, self._controls) for c in t.values()] for t in (self._claims, self._controls)
+        )
+        lines = [f"{c.id}: {c.statement}" for c in (*claims, *controls)]
+        return Output({"text/html": render.declarations(claims, controls), "text/plain": "\n".join(lines)})
+
     def figure(self, fig: Figure, caption: str, alt: str, data: Mapping[str, Iterable]) -> Output:
         """Show a figure in house style and attach its data.
 
@@ -174,7 +182,9 @@ class Chapter:
                 )
             unknown = set(claim.needs) - self._controls.keys()
             if unknown:
-                raise ChapterError(f"claim {claim.id!r} needs controls that are not declared: {', '.join(sorted(unknown))}")
+                raise ChapterError(
+                    f"claim {claim.id!r} needs controls that are not declared: {', '.join(sorted(unknown))}"
+                )
         if not self._claims:
             raise ChapterError("this chapter declares no claim")
         return Record(
@@ -263,6 +273,3 @@ def begin(slug: str, profile: str, seed: int) -> Chapter:
     torch.use_deterministic_algorithms(True)
     plots.use_style()
     return Chapter(slug, profile, seed)
-
-
-

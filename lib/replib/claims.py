@@ -59,11 +59,7 @@ class Criterion:
         """The verdict on the whole interval of ``estimate``."""
         if any(math.isnan(v) for v in (estimate.value, estimate.low, estimate.high)):
             return Verdict.INCONCLUSIVE
-        if (
-            self.low < estimate.value < self.high
-            and estimate.low > self.clear_low
-            and estimate.high < self.clear_high
-        ):
+        if self.low < estimate.value < self.high and estimate.low > self.clear_low and estimate.high < self.clear_high:
             return Verdict.REPLICATED
         if estimate.high <= self.low or estimate.low >= self.high:
             return Verdict.NOT_REPLICATED

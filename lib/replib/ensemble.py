@@ -24,7 +24,17 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 # layers of a Sequential that treat each number alone, so a stack passes through them unchanged
-_ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Softplus, nn.ELU, nn.LeakyReLU, nn.Identity)
+_ELEMENTWISE = (
+    nn.ReLU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.GELU,
+    nn.SiLU,
+    nn.Softplus,
+    nn.ELU,
+    nn.LeakyReLU,
+    nn.Identity,
+)
 _SEPARABLE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop, torch.optim.Adagrad)
 
 
@@ -54,7 +64,9 @@ class StackedLinear(nn.Module):
 
 def _stackable(module: nn.Module) -> bool:
     """Whether ``module`` itself can run on stacked inputs once its linear layers are replaced."""
-    plain = type(module) is nn.Sequential and all(type(m) is nn.Linear or type(m) in _ELEMENTWISE or getattr(m, "leading_axes", False) for m in module)
+    plain = type(module) is nn.Sequential and all(
+        type(m) is nn.Linear or type(m) in _ELEMENTWISE or getattr(m, "leading_axes", False) for m in module
+    )
     in_linear = sum(len(list(m.parameters())) for m in module.modules() if type(m) is nn.Linear)
     return (plain or getattr(module, "leading_axes", False)) and in_linear == len(list(module.parameters()))
 
@@ -62,7 +74,11 @@ def _stackable(module: nn.Module) -> bool:
 def _stack_linears(module: nn.Module, size: int) -> nn.Module:
     """Replace every linear layer below ``module`` by a stacked one, names unchanged."""
     for name, child in module.named_children():
-        setattr(module, name, StackedLinear(child, size) if type(child) is nn.Linear else _stack_linears(child, size))
+        setattr(
+            module,
+            name,
+            StackedLinear(child, size) if type(child) is nn.Linear else _stack_linears(child, size),
+        )
     return module
 
 

@@ -3,12 +3,16 @@
 import html
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import matplotlib
+import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from replib.estimate import Estimate
 
 # Okabe and Ito's palette: distinct to colour-blind readers, readable on white and on black
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -26,7 +30,9 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": "medium",
+    "axes.formatter.useoffset": False,
     "legend.frameon": False,
+    "hatch.color": "white",
     "svg.fonttype": "none",
     "svg.hashsalt": "replib",
     "font.family": "sans-serif",
@@ -56,6 +62,27 @@ def figure(*, rows: int = 1, columns: int = 1, size: tuple[float, float] | None 
             plt.close(fig)
 
 
+def bars(ax: Axes, groups: Mapping[str, Mapping[str, Estimate]]) -> dict[str, list]:
+    """Grouped bars with 95 % intervals: series -> label -> estimate. Returns what is drawn, as columns.
+
+    Series differ in colour and in hatching; all have the same labels.
+    """
+    columns: dict[str, list] = {"label": [], "series": [], "value": [], "low": [], "high": []}
+    width = 0.8 / len(groups)
+    for k, (series, estimates) in enumerate(groups.items()):
+        drawn = list(estimates.values())
+        value = np.array([e.value for e in drawn])
+        reach = np.abs(np.array([[e.low for e in drawn], [e.high for e in drawn]]) - value)
+        at = np.arange(len(drawn)) + width * (k - (len(groups) - 1) / 2)
+        ax.bar(at, value, 0.95 * width, yerr=reach, label=series, color=PALETTE[k], hatch=("", "//", "..")[k % 3],
+               ecolor="gray", capsize=3)  # fmt: skip
+        ax.set_xticks(np.arange(len(drawn)), list(estimates))
+        for label, e in estimates.items():
+            for name, entry in zip(columns, (label, series, e.value, e.low, e.high), strict=True):
+                columns[name].append(entry)
+    return columns
+
+
 def svg(fig: Figure, name: str, alt: str) -> str:
     """``fig`` as an inline SVG element with alternative text.
 
@@ -67,6 +94,7 @@ def svg(fig: Figure, name: str, alt: str) -> str:
     fig.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]
+    text = re.sub(r"<style .*?</style>\s*", "", text, flags=re.DOTALL)  # would style the whole page
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", text)

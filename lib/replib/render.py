@@ -5,6 +5,7 @@ stored record.
 """
 
 import html
+from collections.abc import Sequence
 
 from replib.claims import Verdict
 from replib.record import ClaimRecord, QuantityRecord, Record
@@ -35,6 +36,16 @@ def interval(quantity: QuantityRecord) -> str:
     if quantity.low == quantity.high:
         return number(quantity.value)
     return f"{number(quantity.value)} [{number(quantity.low)}, {number(quantity.high)}]"
+
+
+def table(css: str, label: str, columns: Sequence[str], body: str, *, id_: str = "") -> str:
+    """A table that scrolls sideways on a narrow screen, by keyboard too."""
+    head = "".join(f'<th scope="col">{escape(c)}</th>' for c in columns)
+    attributes = f' id="{escape(id_)}"' if id_ else ""
+    return (
+        f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f'<table class="{escape(css)}"{attributes}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
 def badge(verdict: Verdict) -> str:
@@ -69,15 +80,19 @@ def _quantity(q: QuantityRecord) -> str:
     )
 
 
+def _criteria(claim: ClaimRecord) -> str:
+    return "".join(
+        f'<li>{escape(n)} <span class="criterion">{escape(c)}</span></li>' for n, c in claim.criteria.items()
+    )
+
+
 def _row(claim: ClaimRecord, verdict: str, id_: str) -> str:
     details = "".join(
         f'<p class="detail"><b>{label}:</b> {escape(text)}</p>'
         for label, text in (("Note", claim.note), ("Why", claim.reason))
         if text
     )
-    ours = "".join(_quantity(q) for q in claim.quantities)
-    if not ours:
-        ours = "".join(f"<li>{escape(n)} <span class=criterion>{escape(c)}</span></li>" for n, c in claim.criteria.items())
+    ours = "".join(_quantity(q) for q in claim.quantities) or _criteria(claim)
     paper = escape(claim.paper) + (f'<p class="detail">{escape(claim.source)}</p>' if claim.source else "")
     needs = f'<p class="detail">needs {escape(", ".join(claim.needs))}</p>' if claim.needs else ""
     return (
@@ -98,13 +113,20 @@ def verdict_table(record: Record) -> str:
     controls = "".join(
         _row(c, f'<span class="control">{_held(c)}</span>', anchor(record, c.id)) for c in record.controls
     )
-    head = "".join(
-        f'<th scope="col">{h}</th>' for h in ("", "Claim", "Paper", "Ours: estimate, 95 % interval, criterion", "Verdict")
-    )
-    body = f"<thead><tr>{head}</tr></thead><tbody>{claims}"
     if controls:
-        body += f'</tbody><tbody><tr class="section"><th colspan="5" scope="rowgroup">Controls</th></tr>{controls}'
-    return f'<div class="table-scroll" tabindex="0" role="region" aria-label="Verdicts, {record.profile}"><table class="verdicts">{body}</tbody></table></div>'
+        claims += f'</tbody><tbody><tr class="section"><th colspan="5" scope="rowgroup">Controls</th></tr>{controls}'
+    columns = ("", "Claim", "Paper", "Ours: estimate, 95 % interval, criterion", "Verdict")
+    return table("verdicts", f"Verdicts, {record.profile}", columns, claims)
+
+
+def declarations(claims: list[ClaimRecord], controls: list[ClaimRecord]) -> str:
+    """What is claimed and by which criterion it will be judged, before anything is run."""
+    body = "".join(
+        f'<tr><th scope="row">{escape(c.id)}</th><td>{escape(c.statement)}</td><td>{escape(c.paper)}</td>'
+        f"<td><ul>{_criteria(c)}</ul></td></tr>"
+        for c in (*claims, *controls)
+    )
+    return table("verdicts", "Claims and criteria", ("", "Claim or control", "Paper", "Criterion"), body)
 
 
 def tally(record: Record) -> str:
@@ -122,7 +144,9 @@ def duration(seconds: float) -> str:
 def card(record: Record) -> str:
     """The box at a chapter's head: verdicts, cost, seeds, data, last verified."""
     env, cost = record.environment, record.cost
-    links = " ".join(f'<a href="#{escape(anchor(record, c.id))}">{escape(c.id)}{badge(c.verdict)}</a>' for c in record.claims)
+    links = " ".join(
+        f'<a href="#{escape(anchor(record, c.id))}">{escape(c.id)}{badge(c.verdict)}</a>' for c in record.claims
+    )
     facts = {
         "Profile": record.profile,
         "Cost": f"{duration(cost.wall_s)} on one core, {cost.peak_mib:.0f} MiB, "
@@ -134,7 +158,8 @@ def card(record: Record) -> str:
     }
     rows = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
     return (
-        f'<section class="card-run" aria-label="Result at a glance, {record.profile}"><p class="tally">{escape(tally(record))}</p>'
+        f'<section class="card-run" aria-label="Result at a glance, {record.profile}">'
+        f'<p class="tally">{escape(tally(record))}</p>'
         f'<p class="claims">{links}</p><dl>{rows}</dl></section>'
     )
 
@@ -154,5 +179,6 @@ def figure(number_: int, svg: str, caption: str) -> str:
     """A numbered figure; the site fills the empty span with a link to the figure's data."""
     return (
         f'<figure class="replib" id="figure-{number_}">{svg}'
-        f'<figcaption><b>Figure {number_}.</b> {escape(caption)} <span data-figure="{number_}"></span></figcaption></figure>'
+        f"<figcaption><b>Figure {number_}.</b> {escape(caption)} "
+        f'<span data-figure="{number_}"></span></figcaption></figure>'
     )

@@ -37,10 +37,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from torch import nn
-from torch.optim import Adam
-from torch.optim.lr_scheduler import StepLR
-
 from replib import estimate, kernels, plots
 from replib.chapter import begin
 from replib.claims import above, below, reported
@@ -49,6 +45,9 @@ from replib.ensemble import Ensemble, Minibatches, mean_squared_error, train
 from replib.models.gnn import GNN
 from replib.models.mlp import mlp
 from replib.randomness import numpy_generator, torch_generator
+from torch import nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import StepLR
 
 chapter = begin("xu2021_extrapolation", profile, seed)
 device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available() else "cpu")
@@ -64,8 +63,10 @@ device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available()
 # One error measure needs a warning. For plain networks the authors' "MAPE" is the *median* absolute percentage
 # error over test points, for graph networks the mean, for the three-body task a ratio of vector norms.
 
-# %%
-FULL = profile == "paper"  # thresholds at the paper's own sizes, as the specification sets them
+# %% tags=["hide-input"]
+FULL = (
+    profile == "paper"
+)  # thresholds at the paper's own sizes, as the specification sets them
 PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
 CURVED = ("quadratic", "cos", "sqrt")
 SUPPORTS = ("all", "one", "half", "positive", "frozen")
@@ -102,7 +103,8 @@ chapter.claim(
     paper="rate O(1/t)",
     source="Theorem 1 [recalled, not checked against the text]",
     needs=("wrong-limit",),
-    note="An expansion in 1/t predicts -2 for this kernel, faster than the theorem's bound. " + PILOT,
+    note="An expansion in 1/t predicts -2 for this kernel, faster than the theorem's bound. "
+    + PILOT,
 )
 chapter.claim(
     "c2",
@@ -127,7 +129,11 @@ chapter.claim(
     "directions are hidden.",
     {"all: outside, %": below(2 if FULL else 5)}
     | {f"{name} - all": above(0) for name in SUPPORTS[1:]}
-    | {"half / all": above(3), "positive / all": above(3), "slope of log error per hidden coordinate": above(0)},
+    | {
+        "half / all": above(3),
+        "positive / all": above(3),
+        "slope of log error per hidden coordinate": above(0),
+    },
     paper="no figures; direction only",
     source="Theorem 2, Figure 5 [recalled]; settings from the official code",
 )
@@ -146,7 +152,11 @@ chapter.claim(
     needs=("half-basis",),
     note=PILOT,
 )
-DEGREE = ("sum/max", "sum/sum", *(["max/max"] if FULL else []))  # neighbour pooling / graph pooling
+DEGREE = (
+    "sum/max",
+    "sum/sum",
+    *(["max/max"] if FULL else []),
+)  # neighbour pooling / graph pooling
 PATH = ("min/min", "sum/sum", "max/min", *(["sum/min", "max/max"] if FULL else []))
 chapter.control(
     "gnn-learned",
@@ -158,7 +168,10 @@ chapter.control(
 chapter.claim(
     "c5-degree",
     "Maximum degree: sum over neighbours and max over nodes extrapolates to larger graphs, sum over nodes does not.",
-    {f"{v} / sum/max, outside": above(2) if FULL else above(3, clear_of=1.5) for v in DEGREE[1:]}
+    {
+        f"{v} / sum/max, outside": above(2) if FULL else above(3, clear_of=1.5)
+        for v in DEGREE[1:]
+    }
     | {"sum/max: outside, %": below(10)},
     paper="no figures; direction only",
     source="Theorem 3, Figure 6a; architecture from the official code",
@@ -168,7 +181,10 @@ chapter.claim(
 chapter.claim(
     "c5-path",
     "Shortest path: min pooling extrapolates to larger graphs and heavier edges, other poolings do not.",
-    {f"{v} / min/min, outside": above(2) if FULL else above(1.5, clear_of=1) for v in PATH[1:]}
+    {
+        f"{v} / min/min, outside": above(2) if FULL else above(1.5, clear_of=1)
+        for v in PATH[1:]
+    }
     | (
         {"min/min: outside, %": below(10)}
         if FULL
@@ -204,14 +220,17 @@ chapter.claim(
     source="Section 4.2, Figure 6b",
     needs=("nbody-learned",),
 )
+chapter.declarations()
 
 # %% [markdown]
 # ## Sizes
 #
 # `quick` runs the paper's method with smaller dimensions, graphs and widths and about a hundredth of
-# its steps, which asks for larger learning rates. `paper` has the official sizes. Two quick settings differ in kind.
-# The cosine is trained on a range of $0.5\pi$ instead of $\pi$, which this budget does not learn; it is part of the
-# official grid. The linear target uses a cube, because a sphere of one radius fixes no slope along the radius.
+# its steps, which asks for larger learning rates. `paper` has the official sizes; what takes it hours, the graph and
+# three-body networks and the grid of dimensions, shapes, widths and depths, runs only where there is a GPU.
+# Two quick settings differ in kind. The cosine is trained on a range of $0.5\pi$ instead of $\pi$, which this budget
+# does not learn; it is part of the official grid. The linear target uses a cube, because a sphere of one radius fixes no
+# slope along the radius. The specification planned 600 steps for shortest paths; 450 keep the chapter within its minute.
 
 # %% tags=["hide-input"]
 QUICK = SimpleNamespace(
@@ -220,14 +239,15 @@ QUICK = SimpleNamespace(
     train=2000,
     val=500,
     test=4000,
-    # name: dimension, training shape and range, test shape and range
+    # name: dimension, training shape and range, test range
     targets={
-        "quadratic": (2, "sphere", 1.0, "ball", 5.0),
-        "cos": (2, "cube", 0.5, "cube", 2.0),
-        "sqrt": (2, "cube", 2.0, "cube", 10.0),
-        "l1": (2, "sphere", 0.5, "ball", 10.0),
-        "linear": (2, "cube", 5.0, "cube", 100.0),
+        "quadratic": (2, "sphere", 1.0, 5.0),
+        "cos": (2, "cube", 0.5, 2.0),
+        "sqrt": (2, "cube", 2.0, 10.0),
+        "l1": (2, "sphere", 0.5, 10.0),
+        "linear": (2, "cube", 5.0, 100.0),
     },
+    grid={},
     linear_scale=5.0,
     mlp=dict(width=128, lr=1e-2, batch=64, steps=2000, halve=333, every=50),
     mlp_of={},  # targets that are trained otherwise
@@ -245,13 +265,18 @@ SIZES = {"quick": QUICK}
 SIZES["smoke"] = SimpleNamespace(
     **vars(QUICK)
     | dict(seeds=2, graph_seeds=2, train=128, val=64, test=200, rays=10)
-    | dict(mlp=QUICK.mlp | dict(steps=20, every=10), support=QUICK.support | dict(train=128, steps=20, every=10))
+    | dict(
+        mlp=QUICK.mlp | dict(steps=20, every=10),
+        support=QUICK.support | dict(train=128, steps=20, every=10),
+    )
     | dict(degree=QUICK.degree | dict(train=64, val=18, test=18, steps=10, larger=(14, 16)))
     | dict(path=QUICK.path | dict(train=32, val=18, test=18, steps=5))
     | dict(nbody=QUICK.nbody | dict(videos=(10, 10), train=200, val=50, test=50, steps=20))
 )
 PAPER_MLP = dict(width=128, lr=1e-4, batch=64, steps=500 * 312, halve=50 * 312, every=312)
-PAPER_LINEAR = dict(width=256, lr=1e-3, batch=64, steps=500 * 156, halve=50 * 156, every=156)
+PAPER_LINEAR = dict(
+    width=256, lr=1e-3, batch=64, steps=500 * 156, halve=50 * 156, every=156
+)
 SIZES["paper"] = SimpleNamespace(
     seeds=5,
     graph_seeds=5,
@@ -259,12 +284,23 @@ SIZES["paper"] = SimpleNamespace(
     val=1000,
     test=20000,
     targets={
-        "quadratic": (8, "sphere", 1.0, "ball", 5.0),
-        "cos": (2, "cube", 1.0, "cube", 2.0),
-        "sqrt": (8, "cube", 2.0, "cube", 10.0),
-        "l1": (8, "sphere", 0.5, "ball", 10.0),
-        "linear": (32, "sphere", 5.0, "ball", 200.0),
+        "quadratic": (8, "sphere", 1.0, 5.0),
+        "cos": (2, "cube", 1.0, 2.0),
+        "sqrt": (8, "cube", 2.0, 10.0),
+        "l1": (8, "sphere", 0.5, 10.0),
+        "linear": (32, "sphere", 5.0, 200.0),
     },
+    grid={
+        f"{name} d={d} {shape} {near:g}->{far:g}": (d, shape, near, far)
+        for name, dimensions, shapes, ranges in (
+            ("quadratic", (1, 2, 8), ("cube", "sphere"), ((0.5, 5), (1, 10))),
+            ("cos", (1, 2, 8), ("cube", "sphere"), ((0.5, 2), (1, 4))),
+            ("sqrt", (1, 2, 8), ("cube",), ((1, 10), (2, 20))),
+            ("l1", (1, 2, 8), ("cube", "sphere"), ((0.5, 5), (1, 10))),
+            ("linear", (1, 16, 32), ("cube", "sphere"), ((5, 100), (5, 150), (5, 200))),
+        )
+        for d in dimensions for shape in shapes for near, far in ranges
+    } | {f"{name} width={w} depth={h}": None for name in CURVED for w in (64, 128, 256, 512) for h in (2, 4)},
     linear_scale=20.0,
     mlp=PAPER_MLP,
     mlp_of={
@@ -283,6 +319,8 @@ SIZES["paper"] = SimpleNamespace(
                width=128, lr=0.005, batch=32, steps=2000 * 312, halve=50 * 312, every=312),
 )  # fmt: skip
 sizes = SIZES[profile]
+LARGE = not FULL or device.type == "cuda"  # hours on a GPU, days on a processor
+NO_GPU = "at the paper's sizes this takes hours on a GPU and days on a processor; no GPU was there"
 seeds, graph_seeds = chapter.seeds(sizes.seeds), chapter.seeds(sizes.graph_seeds)
 
 
@@ -290,11 +328,15 @@ def tensor(array):
     return torch.as_tensor(np.asarray(array), dtype=torch.float32, device=device)
 
 
-def fit(build, loss, validation, seeds, train_points, *, lr, batch, steps, halve, every, **_):
+def fit(
+    build, loss, validation, seeds, train_points, *, lr, batch, steps, halve, every, **_
+):
     """Train one network per seed with Adam, weight decay 1e-5 and a halving learning rate; keep each one's
     parameters with the lowest validation loss."""
     nets = Ensemble(build, seeds).to(device)
-    batches = Minibatches([torch_generator(s, "batches") for s in seeds], train_points, batch)
+    batches = Minibatches(
+        [torch_generator(s, "batches") for s in seeds], train_points, batch
+    )
     train(
         nets, loss, batches, steps, partial(Adam, lr=lr, weight_decay=1e-5, fused=True),
         schedule=partial(StepLR, step_size=halve, gamma=0.5), validation=validation, every=every,
@@ -305,7 +347,7 @@ def fit(build, loss, validation, seeds, train_points, *, lr, batch, steps, halve
 def fit_regression(x, y, x_val, y_val, seeds, settings, **architecture):
     """Networks for data x (S, n, d), y (S, n)."""
     return fit(
-        lambda: mlp(x.shape[2], settings["width"], **architecture),
+        lambda: mlp(x.shape[2], settings["width"], depth=settings.get("depth", 2), **architecture),
         mean_squared_error(x, y),
         lambda nets: (nets(x_val).squeeze(-1) - y_val).square().mean(1),
         seeds, x.shape[1], **settings,
@@ -335,29 +377,40 @@ TARGETS = {
 }
 
 
-def draw(name, shape, radius, count, dimension, rng):
-    """Points of the training or test distribution; sqrt lives on positive coordinates."""
-    if name == "cos":
-        radius *= np.pi
-    x = {"sphere": points.sphere, "ball": points.ball, "cube": points.cube}[shape](count, dimension, radius, rng)
-    return np.abs(x) if name == "sqrt" else x
+def draw(function, shape, radius, count, dimension, rng):
+    """Points of a training or test distribution; sqrt lives on positive coordinates."""
+    sampler = {"sphere": points.sphere, "ball": points.ball, "cube": points.cube}[shape]
+    x = sampler(count, dimension, radius, rng)
+    return np.abs(x) if function == "sqrt" else x
 
 
 def beyond(x, shape, radius):
-    return np.abs(x).max(1) > radius if shape == "cube" else np.linalg.norm(x, axis=1) > radius
+    return (
+        np.abs(x).max(1) > radius if shape == "cube" else np.linalg.norm(x, axis=1) > radius
+    )
 
 
 def mlp_data(name, seed):
-    """Training, validation, in-range test and test points of one target for one seed, with labels."""
-    dimension, shape, radius, test_shape, test_radius = sizes.targets[name]
+    """Training, validation, in-range test and test points of one target and seed, with labels."""
+    function = name.split()[0]
+    dimension, shape, near, far = (sizes.targets | sizes.grid)[name] or sizes.targets[
+        function
+    ]
+    unit = np.pi if function == "cos" else 1.0
     rng = numpy_generator(seed, name, "data")
-    scale = sizes.linear_scale if name == "linear" else 1.0
+    scale = sizes.linear_scale if function == "linear" else 1.0
     a = rng.uniform(-scale, scale, (dimension, dimension))
-    n_train = sizes.mlp_of.get(name, {}).get("train", sizes.train)
-    x = [draw(name, shape, radius, n, dimension, rng) for n in (n_train, sizes.val, sizes.test)]
-    x.append(draw(name, test_shape, test_radius, sizes.test, dimension, rng))
-    outside = beyond(x[3], shape, radius * (np.pi if name == "cos" else 1.0))
-    return SimpleNamespace(name=name, seed=seed, a=a, x=x, y=[TARGETS[name](p, a) for p in x], outside=outside)
+    train_points = sizes.mlp_of.get(function, {}).get("train", sizes.train)
+    x = [
+        draw(function, shape, unit * near, n, dimension, rng)
+        for n in (train_points, sizes.val, sizes.test)
+    ]
+    test_shape = "ball" if shape == "sphere" else shape
+    x.append(draw(function, test_shape, unit * far, sizes.test, dimension, rng))
+    return SimpleNamespace(
+        name=name, function=function, seed=seed, a=a, shape=shape, radius=unit * near,
+        x=x, y=[TARGETS[function](p, a) for p in x], outside=beyond(x[3], shape, unit * near),
+    )  # fmt: skip
 
 
 def median_ape(prediction, y):
@@ -365,8 +418,12 @@ def median_ape(prediction, y):
 
 
 def predict(nets, index, x):
-    with torch.no_grad():
-        return nets.network(index)(tensor(x)).squeeze(-1).double().cpu().numpy()
+    network = nets.network(index)
+    with torch.no_grad():  # in pieces: the paper's rays are half a million points
+        parts = [
+            network(piece).squeeze(-1).double().cpu() for piece in tensor(x).split(2**16)
+        ]
+    return torch.cat(parts).numpy()
 
 
 # %% [markdown]
@@ -380,10 +437,10 @@ def predict(nets, index, x):
 # %%
 def ray_r_squared(f, data, rng):
     """R² of a line fitted to f along random rays outside the data: (rays,)."""
-    dimension, shape, radius, *_ = sizes.targets[data.name]
-    radius *= np.pi if data.name == "cos" else 1.0
+    dimension = data.x[0].shape[1]
     v = points.sphere(sizes.rays, dimension, 1.0, rng)
-    start = 1.1 * (radius / np.abs(v).max(1) if shape == "cube" else np.full(sizes.rays, radius))
+    widest = np.abs(v).max(1) if data.shape == "cube" else 1.0
+    start = np.broadcast_to(1.1 * data.radius / widest, sizes.rays)  # just outside the data
     t = start[:, None] + np.linspace(0, 10 * np.abs(data.x[3]).max(), 100)  # (rays, 100)
     values = f((t[:, :, None] * v[:, None, :]).reshape(-1, dimension)).reshape(t.shape)
     tc, vc = t - t.mean(1, keepdims=True), values - values.mean(1, keepdims=True)
@@ -391,36 +448,60 @@ def ray_r_squared(f, data, rng):
 
 
 # %%
-def train_together(data, settings_of, **architecture):
+def settings_of(data):
+    """Training settings of a target; the grid's names may set width and depth."""
+    own = {
+        k: int(v)
+        for k, v in (w.split("=") for w in data.name.split() if "=" in w)
+        if k != "d"
+    }
+    return sizes.mlp | sizes.mlp_of.get(data.function, {}) | own
+
+
+def train_together(data, settings_of=settings_of, **architecture):
     """Train one network per data set, stacking those of one shape; returns rows of results."""
     rows = []
-    shape_of = lambda d: (d.x[0].shape, tuple(settings_of(d).items()))  # noqa: E731
-    for _, group in groupby(data, key=shape_of):
+    for _, group in groupby(
+        data, key=lambda d: (d.x[0].shape, tuple(settings_of(d).items()))
+    ):
         group = list(group)
-        x, y = ([tensor(np.stack([getattr(d, part)[i] for d in group])) for i in (0, 1)] for part in "xy")
-        net_seeds = [int(numpy_generator(d.seed, d.name, "initialisation").integers(2**31)) for d in group]
-        nets = fit_regression(x[0], y[0], x[1], y[1], net_seeds, settings_of(group[0]), **architecture)
+        settings = settings_of(group[0])
+        x, y, x_val, y_val = (
+            tensor(np.stack([part[i] for part in parts]))
+            for i in (0, 1)
+            for parts in ([d.x for d in group], [d.y for d in group])
+        )
+        starts = [
+            numpy_generator(d.seed, d.name, "initialisation").integers(2**31) for d in group
+        ]
+        nets = fit_regression(
+            x, y, x_val, y_val, [int(s) for s in starts], settings, **architecture
+        )
         for i, d in enumerate(group):
-            inside = median_ape(predict(nets, i, d.x[2]), d.y[2])
             far = predict(nets, i, d.x[3])
-            outside = median_ape(far[d.outside], d.y[3][d.outside])
-            r2 = ray_r_squared(lambda x, i=i: predict(nets, i, x), d, numpy_generator(d.seed, d.name, "rays"))  # noqa: B023
-            rows.append(SimpleNamespace(data=d, nets=nets, index=i, inside=inside, outside=outside, r2=r2,
-                                        official=median_ape(far, d.y[3])))  # fmt: skip
+            rays = numpy_generator(d.seed, d.name, "rays")
+            rows.append(
+                SimpleNamespace(
+                    data=d,
+                    network=partial(predict, nets, i),
+                    inside=median_ape(predict(nets, i, d.x[2]), d.y[2]),
+                    outside=median_ape(far[d.outside], d.y[3][d.outside]),
+                    r2=ray_r_squared(partial(predict, nets, i), d, rays),
+                )
+            )
     return rows
 
 
-mlp_rows = train_together(
-    [mlp_data(name, s) for name in sizes.targets for s in seeds],
-    lambda d: sizes.mlp | sizes.mlp_of.get(d.name, {}),
-)
+mlp_rows = train_together([mlp_data(name, s) for name in sizes.targets for s in seeds])
 
 
 def per_seed(name, what):
     return np.array([np.median(getattr(r, what)) for r in mlp_rows if r.data.name == name])
 
 
-chapter.measure("in-range", **{n: estimate.median(per_seed(n, "inside")) for n in sizes.targets})
+chapter.measure(
+    "in-range", **{n: estimate.median(per_seed(n, "inside")) for n in sizes.targets}
+)
 chapter.measure("c1", **{n: estimate.mean(per_seed(n, "r2")) for n in sizes.targets})
 chapter.measure(
     "c2",
@@ -444,14 +525,23 @@ class Square(nn.Module):
 
 
 quadratics = [r.data for r in mlp_rows if r.data.name == "quadratic"]
-square_rows = train_together(quadratics, lambda d: sizes.mlp, activation=Square)
+square_rows = train_together(quadratics, activation=Square)
 true_r2 = [
-    np.median(ray_r_squared(lambda x, d=d: TARGETS["quadratic"](x, d.a), d, numpy_generator(d.seed, "true rays")))
+    np.median(
+        ray_r_squared(
+            lambda x, d=d: TARGETS["quadratic"](x, d.a),
+            d,
+            numpy_generator(d.seed, "true rays"),
+        )
+    )
     for d in quadratics
 ]
 chapter.measure(
     "rays-see-curvature",
-    **{"true quadratic": estimate.mean(true_r2), "z² network": estimate.mean([np.median(r.r2) for r in square_rows])},
+    **{
+        "true quadratic": estimate.mean(true_r2),
+        "z² network": estimate.mean([np.median(r.r2) for r in square_rows]),
+    },
 )
 
 # %% tags=["hide-input"]
@@ -459,15 +549,16 @@ with plots.figure(columns=5, size=(11, 2.6)) as (fig, axes):
     columns = {"target": [], "t": [], "network": [], "truth": []}
     for ax, name in zip(axes, sizes.targets, strict=True):
         row = next(r for r in mlp_rows if r.data.name == name)
-        dimension, shape, radius, _, far = sizes.targets[name]
-        radius, far = (np.pi * radius, np.pi * far) if name == "cos" else (radius, far)
-        direction = np.ones(dimension) / np.sqrt(dimension)
-        if name != "sqrt":
-            direction = points.sphere(1, dimension, 1.0, numpy_generator(row.data.seed, "figure 1"))[0]
+        dimension, far = row.data.x[0].shape[1], np.abs(row.data.x[3]).max()
+        direction = draw(
+            name, "sphere", 1.0, 1, dimension, numpy_generator(row.data.seed, "figure")
+        )[0]
         t = np.linspace(0 if name == "sqrt" else -far, far, 121)
         x = t[:, None] * direction
-        network, truth = predict(row.nets, row.index, x), TARGETS[name](x, row.data.a)
-        edge = radius / np.abs(direction).max() if shape == "cube" else radius
+        network, truth = row.network(x), TARGETS[name](x, row.data.a)
+        edge = row.data.radius / (
+            np.abs(direction).max() if row.data.shape == "cube" else 1.0
+        )
         ax.axvspan(0 if name == "sqrt" else -edge, edge, color="gray", alpha=0.25, lw=0)
         ax.plot(t, truth, color=plots.PALETTE[1], ls="--", label="target")
         ax.plot(t, network, color=plots.PALETTE[0], label="network")
@@ -487,8 +578,13 @@ figure_1
 
 # %% tags=["hide-input"]
 with plots.figure(size=(7, 3)) as (fig, ax):
-    pooled = {n: np.concatenate([r.r2 for r in mlp_rows if r.data.name == n]) for n in sizes.targets}
-    ax.boxplot(list(pooled.values()), tick_labels=list(pooled), whis=(1, 99), showfliers=False)
+    pooled = {
+        n: np.concatenate([r.r2 for r in mlp_rows if r.data.name == n])
+        for n in sizes.targets
+    }
+    ax.boxplot(
+        list(pooled.values()), tick_labels=list(pooled), whis=(1, 99), showfliers=False
+    )
     ax.axhline(0.99, color=plots.PALETTE[2], ls=":", label="criterion, 0.99")
     ax.axhline(np.mean(true_r2), color=plots.PALETTE[1], ls="--", label="true quadratic")
     ax.set(ylabel="R² along rays", ylim=(0.9, 1.005))
@@ -511,7 +607,9 @@ figure_2
 
 # %%
 if FULL:
-    bad = train_together([r.data for r in mlp_rows if r.data.name == "l1"], lambda d: sizes.mlp)
+    bad = train_together(
+        [r.data for r in mlp_rows if r.data.name == "l1"], lambda d: sizes.mlp
+    )
     bad_outside = [r.outside for r in bad]
     chapter.measure(
         "c2-l1",
@@ -519,7 +617,10 @@ if FULL:
            "bad / good": estimate.paired_ratio(bad_outside, per_seed("l1", "outside"))},
     )  # fmt: skip
 else:
-    chapter.not_tested("c2-l1", "the slow setting needs the paper's 156 000 steps; at this budget it only underfits")
+    chapter.not_tested(
+        "c2-l1",
+        "the slow setting needs the paper's 156 000 steps; at this budget it only underfits",
+    )
 
 # %% [markdown]
 # ## Which directions the data cover
@@ -538,8 +639,16 @@ def support_data(seed, hide):
     x_test = points.cube(sizes.test, dimension, far, rng)
     x_test = x_test[beyond(x_test, "cube", radius)]
     rng = numpy_generator(seed, "support", hide)
-    x = [points.cube(n, dimension, radius, rng) for n in (sizes.support["train"], sizes.val)]
-    restricted = {"all": 0, "one": 1, "half": dimension // 2, "positive": dimension, "frozen": 0}[hide]
+    x = [
+        points.cube(n, dimension, radius, rng) for n in (sizes.support["train"], sizes.val)
+    ]
+    restricted = {
+        "all": 0,
+        "one": 1,
+        "half": dimension // 2,
+        "positive": dimension,
+        "frozen": 0,
+    }[hide]
     for block in x:
         block[:, :restricted] = np.abs(block[:, :restricted])
         if hide == "frozen":
@@ -551,15 +660,25 @@ cells = [(s, hide, *support_data(s, hide)) for hide in SUPPORTS for s in seeds]
 x_fit, x_val = (tensor(np.stack([c[2][i] for c in cells])) for i in (0, 1))
 y_fit, y_val = (tensor(np.stack([c[3][i] for c in cells])) for i in (0, 1))
 nets = fit_regression(x_fit, y_fit, x_val, y_val, [c[0] for c in cells], sizes.support)
-ape = np.array([median_ape(predict(nets, i, c[2][2]), c[3][2]) for i, c in enumerate(cells)])
-support_ape = dict(zip(SUPPORTS, ape.reshape(len(SUPPORTS), -1), strict=True))  # each (seeds,)
+ape = np.array(
+    [median_ape(predict(nets, i, c[2][2]), c[3][2]) for i, c in enumerate(cells)]
+)
+support_ape = dict(
+    zip(SUPPORTS, ape.reshape(len(SUPPORTS), -1), strict=True)
+)  # each (seeds,)
 restricted = [cells[i * len(seeds)][4] for i in range(4)]
 log_ape = np.log(np.stack([support_ape[name] for name in SUPPORTS[:4]], 1))  # (seeds, 4)
 chapter.measure(
     "c3",
     **{"all: outside, %": estimate.mean(support_ape["all"])},
-    **{f"{n} - all": estimate.paired_difference(support_ape[n], support_ape["all"]) for n in SUPPORTS[1:]},
-    **{f"{n} / all": estimate.paired_ratio(support_ape[n], support_ape["all"]) for n in ("half", "positive")},
+    **{
+        f"{n} - all": estimate.paired_difference(support_ape[n], support_ape["all"])
+        for n in SUPPORTS[1:]
+    },
+    **{
+        f"{n} / all": estimate.paired_ratio(support_ape[n], support_ape["all"])
+        for n in ("half", "positive")
+    },
     **{"slope of log error per hidden coordinate": estimate.slope(restricted, log_ape)},
 )
 
@@ -592,9 +711,13 @@ def opposite_basis(seed, dimension=32, radius=5.0):
             alpha = kernels.dual_coefficients(kernels.relu_tangent(x, x, layers), x @ a)
             error = np.abs(kernels.relu_tangent(x_test, x, layers) @ alpha - y_test)
             if result is worst:
-                result[f"{layers} layer" + "s" * (layers == "both")] = error.max() / np.sqrt((y_test**2).mean())
+                result[f"{layers} layer" + "s" * (layers == "both")] = (
+                    error.max() / np.sqrt((y_test**2).mean())
+                )
             else:
-                result[f"{layers} layer" + "s" * (layers == "both")] = np.median(error / np.abs(y_test))
+                result[f"{layers} layer" + "s" * (layers == "both")] = np.median(
+                    error / np.abs(y_test)
+                )
     return worst, halved
 
 
@@ -604,7 +727,10 @@ chapter.measure(
     **{n: estimate.exact(max(w[n] for w, _ in exact_runs), len(seeds), tolerance=1e-10, method="worst point and seed")
        for n in exact_runs[0][0]},
 )  # fmt: skip
-chapter.measure("half-basis", **{n: estimate.mean([h[n] for _, h in exact_runs]) for n in exact_runs[0][1]})
+chapter.measure(
+    "half-basis",
+    **{n: estimate.mean([h[n] for _, h in exact_runs]) for n in exact_runs[0][1]},
+)
 
 # %% [markdown]
 # **Rate (c1t).** With a coordinate 1 appended for the bias, the regression function along a ray has the expansion
@@ -619,15 +745,19 @@ def ray_deviation(name, seed, rays=20):
     rng = numpy_generator(seed, "rate", name)
     x = points.cube(80, 2, 1.0, rng)
     y = TARGETS[name](x, rng.uniform(-1, 1, (2, 2)))
-    augment = lambda x, last: np.column_stack([x, np.full(len(x), last)])  # noqa: E731
+    augment = lambda x, last: np.column_stack([x, np.full(len(x), last)])
     x = augment(x, 1.0)
     alpha = kernels.dual_coefficients(kernels.relu_tangent(x, x), y)
-    f = lambda z: kernels.relu_tangent(z, x) @ alpha  # noqa: E731
+    f = lambda z: kernels.relu_tangent(z, x) @ alpha
     v = points.sphere(rays, 2, 1.0, rng)
-    slope_at = lambda t: f(augment((t + 1) * v, 1.0)) - f(augment(t * v, 1.0))  # noqa: E731
+    slope_at = lambda t: f(augment((t + 1) * v, 1.0)) - f(augment(t * v, 1.0))
     t = np.geomspace(3, 1000, 40)
     slopes = np.stack([slope_at(u) for u in t], 1)  # (rays, T)
-    return t, np.abs(slopes - f(augment(v, 0.0))[:, None]), np.abs(slopes - slope_at(30.0)[:, None])
+    return (
+        t,
+        np.abs(slopes - f(augment(v, 0.0))[:, None]),
+        np.abs(slopes - slope_at(30.0)[:, None]),
+    )
 
 
 def exponent(t, deviation):
@@ -637,22 +767,35 @@ def exponent(t, deviation):
 
 
 rate_runs = {(n, s): ray_deviation(n, s) for n in sizes.kernel_targets for s in seeds}
-rates = np.array([[exponent(t, d) for (m, _), (t, d, _) in rate_runs.items() if m == n] for n in sizes.kernel_targets])
-wrong = np.array([[exponent(t, w) for (m, _), (t, _, w) in rate_runs.items() if m == n] for n in sizes.kernel_targets])
+rates = np.array(
+    [
+        [exponent(t, d) for (m, _), (t, d, _) in rate_runs.items() if m == n]
+        for n in sizes.kernel_targets
+    ]
+)
+wrong = np.array(
+    [
+        [exponent(t, w) for (m, _), (t, _, w) in rate_runs.items() if m == n]
+        for n in sizes.kernel_targets
+    ]
+)
 chapter.measure("c1t", estimate.mean(rates.max(0)))  # the slowest target of each data seed
 chapter.measure("wrong-limit", estimate.mean(wrong.min(0)))
 
 # %% tags=["hide-input"]
 with plots.figure(columns=2, size=(9, 3.2)) as (fig, (left, right)):
-    bars = [estimate.geometric_mean(support_ape[n]) for n in SUPPORTS]
-    heights = np.array([b.value for b in bars])
-    errors = np.abs(np.array([[b.low, b.high] for b in bars]).T - heights)
-    left.bar(SUPPORTS, heights, yerr=errors, color=plots.PALETTE[0], ecolor="gray", capsize=4)
+    shown = {n: estimate.geometric_mean(support_ape[n]) for n in SUPPORTS}
+    columns = plots.bars(left, {"error outside, %": shown})
     left.set(yscale="log", ylabel="error outside, %", xlabel="training support")
     t, deviation, _ = rate_runs[sizes.kernel_targets[0], seeds[0]]
     typical = np.median(deviation, 0)
     right.loglog(t, typical, "o", ms=3, color=plots.PALETTE[0], label="median over rays")
-    right.loglog(t, typical[-1] * (t / t[-1]) ** rates[0, 0], color=plots.PALETTE[1], label=f"slope {rates[0, 0]:.2f}")
+    right.loglog(
+        t,
+        typical[-1] * (t / t[-1]) ** rates[0, 0],
+        color=plots.PALETTE[1],
+        label=f"slope {rates[0, 0]:.2f}",
+    )
     right.loglog(t, typical[0] * (t / t[0]) ** -1.0, color="gray", ls=":", label="1/t")
     right.set(xlabel="t along the ray", ylabel="distance from the limit slope")
     right.legend()
@@ -660,12 +803,15 @@ with plots.figure(columns=2, size=(9, 3.2)) as (fig, (left, right)):
         fig,
         "Left: median error outside by training support (geometric mean over seeds, 95 % interval). Right: how "
         "fast the slope of kernel regression along a ray approaches its limit, one data seed.",
-        f"Left: the error is {heights[0]:.2g} % with full support and grows with every hidden direction, to {heights[3]:.3g} % "
-        f"when all coordinates are positive. Right: the deviation falls with exponent {rates[0, 0]:.2f}, faster than 1/t.",
-        {"panel": ["support"] * len(bars) + ["rate"] * len(t), "x": [*SUPPORTS, *t.tolist()],
-         "value": [*heights.tolist(), *typical.tolist()],
-         "low": [b.low for b in bars] + [None] * len(t), "high": [b.high for b in bars] + [None] * len(t)},
-    )  # fmt: skip
+        f"Left: the error is {shown['all'].value:.2g} % with full support and grows with every hidden "
+        f"direction, to {shown['positive'].value:.3g} % when all coordinates are positive. Right: the "
+        f"deviation falls with exponent {rates[0, 0]:.2f}, faster than 1/t.",
+        {k: v + [None] * len(t) for k, v in columns.items()}
+        | {
+            "t": [None] * len(shown) + t.tolist(),
+            "deviation": [None] * len(shown) + typical.tolist(),
+        },
+    )
 figure_3
 
 # %% [markdown]
@@ -688,35 +834,25 @@ def degree_graphs(count, low, high, spread, rng):
     nodes, p = rng.integers(low, high + 1, count), np.resize(np.arange(1, 10) / 10, count)
     adjacency = graphs.connected_erdos_renyi(nodes, p, rng)
     mask = np.arange(adjacency.shape[1]) < nodes[:, None]
-    features = np.ones((*mask.shape, 1)) if spread is None else rng.uniform(-spread, spread, (*mask.shape, 3))
+    features = (
+        np.ones((*mask.shape, 1))
+        if spread is None
+        else rng.uniform(-spread, spread, (*mask.shape, 3))
+    )
     return features, mask, adjacency, adjacency.sum(2).max(1)
 
 
-def path_graphs(count, low, high, heaviest, rounds, rng):
-    """Weighted graphs with a source and a target at most ``rounds`` hops away whose shortest path has at most as many
-    edges; labelled with its length. Features: a random number, is source, is target."""
+def path_graphs(count, low, high, heaviest, hops, rng):
+    """Shortest-path questions; node features: a random number, is source, is target."""
     nodes, p = rng.integers(low, high + 1, count), np.resize(np.arange(1, 10) / 10, count)
-    adjacency = graphs.connected_erdos_renyi(nodes, p, rng)
-    size = adjacency.shape[1]
-    upper = np.triu(rng.uniform(1, heaviest, adjacency.shape), 1)
-    weights = np.where(adjacency, upper + upper.transpose(0, 2, 1), np.inf)
-    source, target, label = np.zeros(count, int), np.zeros(count, int), np.zeros(count)
-    pending = np.arange(count)
-    while pending.size:
-        start = (rng.random(pending.size) * nodes[pending]).astype(int)
-        hops = graphs.bellman_ford(np.where(adjacency[pending], 1.0, np.inf), start, rounds)
-        end = np.where(np.isfinite(hops), rng.random(hops.shape), -1).argmax(1)
-        chosen = np.arange(pending.size), end
-        length = graphs.bellman_ford(weights[pending], start, size - 1)[chosen]
-        short = graphs.bellman_ford(weights[pending], start, rounds)[chosen] == length
-        good = short & (end != start)  # weights are continuous, so the shortest path is unique
-        source[pending[good]], target[pending[good]], label[pending[good]] = start[good], end[good], length[good]
-        pending = pending[~good]
-    mask = np.arange(size) < nodes[:, None]
-    features = np.zeros((count, size, 3))
-    features[:, :, 0] = rng.uniform(-5, 5, (count, size))
-    features[np.arange(count), source, 1] = features[np.arange(count), target, 2] = 1.0
-    return features, mask, adjacency, np.where(adjacency, weights, 0.0), label
+    problems = graphs.path_problems(nodes, p, heaviest, hops, rng)
+    mask = np.arange(problems.adjacency.shape[1]) < nodes[:, None]
+    features = np.zeros((*mask.shape, 3))
+    features[:, :, 0] = rng.uniform(-5, 5, mask.shape)
+    rows = np.arange(count)
+    features[rows, problems.source, 1] = features[rows, problems.target, 2] = 1.0
+    weights = np.where(problems.adjacency, problems.weights, 0.0)
+    return features, mask, problems.adjacency, weights, problems.length
 
 
 def stacked(sets):
@@ -736,21 +872,32 @@ def graph_errors(build, fitting, validating, tests, settings):
     nets = fit(build, loss, lambda nets: (nets(*validating[:-1]) - validating[-1]).square().mean(1),
                graph_seeds, fitting[0].shape[1], **settings)  # fmt: skip
     with torch.no_grad():
-        return np.array([(100 * ((nets(*t[:-1]) - t[-1]) / t[-1]).abs().mean(1)).tolist() for t in tests])
+        return np.array(
+            [
+                (100 * ((nets(*t[:-1]) - t[-1]) / t[-1]).abs().mean(1)).tolist()
+                for t in tests
+            ]
+        )
 
 
 def constant_errors(fitting, tests):
     """The same errors of the best constant in the training range, the mean label."""
     constant = fitting[-1].mean(1, keepdim=True)
-    return np.array([(100 * ((constant - t[-1]) / t[-1]).abs().mean(1)).tolist() for t in tests])
+    return np.array(
+        [(100 * ((constant - t[-1]) / t[-1]).abs().mean(1)).tolist() for t in tests]
+    )
 
 
 # %%
-run_graphs = profile != "paper" or device.type == "cuda"  # hours on a GPU, weeks on a processor
 s, errors = sizes.degree, {}
-if run_graphs:
+if LARGE:
     spread, spread_outside = s["features"][1:] if s["features"] else (None, None)
-    plan = {"train": s["nodes"], "val": s["nodes"], "inside": s["nodes"], "outside": s["larger"]}
+    plan = {
+        "train": s["nodes"],
+        "val": s["nodes"],
+        "inside": s["nodes"],
+        "outside": s["larger"],
+    }
     count = {"train": s["train"], "val": s["val"], "inside": s["val"], "outside": s["test"]}
     sets = [
         stacked([degree_graphs(count[k], *plan[k], spread_outside if k == "outside" else spread,
@@ -765,8 +912,13 @@ if run_graphs:
                                            node_mlp=True, identical=s["features"] is None),
             *sets[:2], sets[2:], s,
         )  # fmt: skip
-    learned = {f"degree {v}": estimate.paired_ratio(errors["degree", v][0], constant[0]) for v in DEGREE}
-    learned["degree sum/max outside"] = estimate.paired_ratio(errors["degree", "sum/max"][1], constant[1])
+    learned = {
+        f"degree {v}": estimate.paired_ratio(errors["degree", v][0], constant[0])
+        for v in DEGREE
+    }
+    learned["degree sum/max outside"] = estimate.paired_ratio(
+        errors["degree", "sum/max"][1], constant[1]
+    )
     chapter.measure(
         "c5-degree",
         **{f"{v} / sum/max, outside": estimate.paired_ratio(errors["degree", v][1], errors["degree", "sum/max"][1])
@@ -776,7 +928,7 @@ if run_graphs:
 
 # %%
 s = sizes.path
-if run_graphs:
+if LARGE:
     sets = [
         stacked([path_graphs(count, *nodes, heaviest, s["rounds"], numpy_generator(i, "path", k)) for i in graph_seeds])
         for k, (count, nodes, heaviest) in {
@@ -791,11 +943,21 @@ if run_graphs:
             lambda near=near, far=far: GNN(3, s["width"], s["rounds"], near, far, edge_weights=True),
             *sets[:2], sets[2:], s,
         )  # fmt: skip
-    learned |= {f"path {v}": estimate.paired_ratio(errors["path", v][0], constant[0]) for v in PATH}
-    learned["path min/min outside"] = estimate.paired_ratio(errors["path", "min/min"][1], constant[1])
+    learned |= {
+        f"path {v}": estimate.paired_ratio(errors["path", v][0], constant[0]) for v in PATH
+    }
+    learned["path min/min outside"] = estimate.paired_ratio(
+        errors["path", "min/min"][1], constant[1]
+    )
     chapter.measure("gnn-learned", **learned)
-    aligned, growth = errors["path", "min/min"], {v: errors["path", v][1] / errors["path", v][0] for v in PATH}
-    quantities = {f"{v} / min/min, outside": estimate.paired_ratio(errors["path", v][1], aligned[1]) for v in PATH[1:]}
+    aligned, growth = (
+        errors["path", "min/min"],
+        {v: errors["path", v][1] / errors["path", v][0] for v in PATH},
+    )
+    quantities = {
+        f"{v} / min/min, outside": estimate.paired_ratio(errors["path", v][1], aligned[1])
+        for v in PATH[1:]
+    }
     if FULL:
         quantities["min/min: outside, %"] = estimate.geometric_mean(aligned[1])
     else:
@@ -806,7 +968,7 @@ if run_graphs:
     chapter.measure("c5-path", **quantities)
 else:
     for name in ("c5-degree", "c5-path", "gnn-learned"):
-        chapter.not_tested(name, "the paper's graph networks take hours on a GPU and weeks on a processor; none was there")
+        chapter.not_tested(name, NO_GPU)
 
 # %% [markdown]
 # ## Three bodies: the non-linear step in the features
@@ -838,7 +1000,9 @@ class InteractionNetwork(nn.Module):
     def forward(self, state, edge):
         sender = state[..., OTHERS, :]  # (B, 3, 2, 5)
         receiver = state.unsqueeze(-2).expand_as(sender)
-        effect = self.relation(torch.cat([receiver, sender, edge], -1)).sum(-2)  # (B, 3, width)
+        effect = self.relation(torch.cat([receiver, sender, edge], -1)).sum(
+            -2
+        )  # (B, 3, width)
         return self.object(torch.cat([state, effect], -1))
 
 
@@ -848,7 +1012,9 @@ def frames(seed, kind, count):
     doubled = 2.0 if kind == "mass" else 1.0
     found, videos = [], sizes.nbody["videos"][kind == "train"]
     while sum(len(now) for now, _ in found) < count:
-        video = bodies.simulate(bodies.orbits(videos, 3, rng, mass_scale=doubled), 500)  # (500, videos, 3, 5)
+        video = bodies.simulate(
+            bodies.orbits(videos, 3, rng, mass_scale=doubled), 500
+        )  # (500, videos, 3, 5)
         now, following = (part.reshape(-1, 3, 5) for part in (video[:-1], video[1:]))
         distance = bodies.pair_distances(now)
         near = (distance.max(1) < 20) & (distance.max(1) > 1)
@@ -857,87 +1023,168 @@ def frames(seed, kind, count):
     now, following = (np.concatenate(part) for part in zip(*found, strict=True))
     chosen = rng.permutation(len(now))[:count]
     now, following = now[chosen], following[chosen]
-    feature = bodies.pull(now)[:, np.arange(3)[:, None], OTHERS.numpy()]  # (frames, 3, 2, 2)
+    feature = bodies.pull(now)[
+        :, np.arange(3)[:, None], OTHERS.numpy()
+    ]  # (frames, 3, 2, 2)
     unit = np.array([1, *[sizes.nbody["unit"]] * 4])
-    return now / unit, feature / sizes.nbody["feature_unit"], following[..., 3:5] / sizes.nbody["unit"]
+    return (
+        now / unit,
+        feature / sizes.nbody["feature_unit"],
+        following[..., 3:5] / sizes.nbody["unit"],
+    )
 
 
 def light_error(velocity, truth):
-    """Median over frames and light bodies of |v - truth| / |truth|, and the mean over all bodies, per seed; in per cent."""
-    error = 100 * (velocity - truth).norm(dim=-1) / truth.norm(dim=-1)  # (seeds, frames, 3)
-    return torch.stack([error[:, :, 1:].flatten(1).median(1).values, error.flatten(1).mean(1)]).cpu().numpy()
+    """Median over frames and light bodies of |v - truth| / |truth| in per cent: (nets, B, 3, 2) -> (nets,)."""
+    error = 100 * (velocity - truth)[:, :, 1:].norm(dim=-1) / truth[:, :, 1:].norm(dim=-1)
+    return error.flatten(1).median(1).values.cpu().numpy()
 
 
 # %%
-s = sizes.nbody
-count = {"train": s["train"], "val": s["val"], "inside": s["test"], "distance": s["test"], "mass": s["test"]}
-sets = {kind: stacked([frames(i, kind, n) for i in graph_seeds]) for kind, n in count.items()}
 # both variants of a seed share data, minibatches and initialisation; the plain one sees zeros for the feature
+s, body_errors = sizes.nbody, {}
 net_seeds = [i for i in graph_seeds for _ in range(2)]
 data_row = torch.arange(len(graph_seeds), device=device).repeat_interleave(2)  # (nets,)
-sees = torch.tensor([0.0, 1.0], device=device).repeat(len(graph_seeds))[:, None, None, None, None]  # (nets, 1, 1, 1, 1)
+sees = torch.tensor([0.0, 1.0], device=device).repeat(len(graph_seeds))[
+    :, None, None, None, None
+]
 
 
 def squared(nets, state, feature, truth):
     return (nets(state, sees * feature) - truth).square().mean((1, 2, 3))
 
 
-nets = fit(
-    lambda: InteractionNetwork(s["width"]),
-    lambda nets, indices: squared(nets, *(part[data_row[:, None], indices.to(device)] for part in sets["train"])),
-    lambda nets: squared(nets, *(part[data_row] for part in sets["val"])),
-    net_seeds, s["train"], **s,
-)  # fmt: skip
-body_errors = {"persistence": {}, "plain": {}, "engineered": {}}
-with torch.no_grad():
-    for kind in ("inside", "distance", "mass"):
-        state, feature, truth = (part[data_row] for part in sets[kind])
-        predicted = light_error(nets(state, sees * feature), truth)  # (2, nets)
-        body_errors["plain"][kind], body_errors["engineered"][kind] = predicted[:, ::2], predicted[:, 1::2]
-        body_errors["persistence"][kind] = light_error(state[..., 3:5], truth)[:, ::2]
+if LARGE:
+    count = {"train": s["train"], "val": s["val"]} | dict.fromkeys(
+        ("inside", "distance", "mass"), s["test"]
+    )
+    sets = {
+        kind: stacked([frames(i, kind, n) for i in graph_seeds])
+        for kind, n in count.items()
+    }
+    nets = fit(
+        lambda: InteractionNetwork(s["width"]),
+        lambda nets, i: squared(nets, *(part[data_row[:, None], i.to(device)] for part in sets["train"])),
+        lambda nets: squared(nets, *(part[data_row] for part in sets["val"])),
+        net_seeds, s["train"], **s,
+    )  # fmt: skip
+    with torch.no_grad():
+        for kind in ("inside", "distance", "mass"):
+            state, feature, truth = (part[data_row] for part in sets[kind])
+            predicted = light_error(nets(state, sees * feature), truth)  # (nets,)
+            still = light_error(state[..., 3:5], truth)
+            for variant, error in (
+                ("persistence", still[::2]),
+                ("plain", predicted[::2]),
+                ("engineered", predicted[1::2]),
+            ):
+                body_errors[variant, kind] = error
 
+    def ratio(first, second, kind):
+        return estimate.paired_ratio(body_errors[first, kind], body_errors[second, kind])
 
-def body_ratio(first, second, kind):
-    return estimate.paired_ratio(body_errors[first][kind][0], body_errors[second][kind][0])
-
-
-chapter.measure("nbody-learned", **{v: body_ratio(v, "persistence", "inside") for v in ("plain", "engineered")})
-distance = {"plain / engineered": body_ratio("plain", "engineered", "distance")}
-if FULL:
-    chapter.measure("c6-mass", **{"plain / engineered": body_ratio("plain", "engineered", "mass")})
+    chapter.measure(
+        "nbody-learned",
+        **{v: ratio(v, "persistence", "inside") for v in ("plain", "engineered")},
+    )
+    distance = {"plain / engineered": ratio("plain", "engineered", "distance")}
+    if not FULL:
+        distance["engineered / persistence"] = ratio(
+            "engineered", "persistence", "distance"
+        )
+    chapter.measure("c6-distance", **distance)
+if FULL and LARGE:
+    chapter.measure(
+        "c6-mass", **{"plain / engineered": ratio("plain", "engineered", "mass")}
+    )
+elif LARGE:
+    chapter.not_tested(
+        "c6-mass",
+        "at this budget both networks copy doubled velocities worse than persistence does",
+    )
 else:
-    distance["engineered / persistence"] = body_ratio("engineered", "persistence", "distance")
-    chapter.not_tested("c6-mass", "at this budget both networks copy doubled velocities worse than persistence does")
-chapter.measure("c6-distance", **distance)
+    for name in ("nbody-learned", "c6-distance", "c6-mass"):
+        chapter.not_tested(name, NO_GPU)
 
 # %% tags=["hide-input"]
-with plots.figure(columns=3 if errors else 1, size=(10, 3.4)) as (fig, axes):
-    panels = {"max degree": {v: e for (task, v), e in errors.items() if task == "degree"},
-              "shortest path": {v: e for (task, v), e in errors.items() if task == "path"},
-              "three bodies": {v: np.stack([e["inside"][0], e["distance"][0]]) for v, e in body_errors.items()}}  # fmt: skip
-    columns = {"task": [], "variant": [], "test": [], "error_percent": [], "low": [], "high": []}
-    for ax, (task, cells) in zip(np.atleast_1d(axes), ((t, c) for t, c in panels.items() if c), strict=True):
-        for k, (test, hatch) in enumerate((("inside", ""), ("outside", "//"))):
-            means = [estimate.geometric_mean(e[k]) for e in cells.values()]
-            value = np.array([m.value for m in means])
-            bounds = np.abs(np.array([[m.low, m.high] for m in means]).T - value)
-            ax.bar(np.arange(len(cells)) + 0.4 * k, value, 0.38, yerr=bounds, color=plots.PALETTE[k], hatch=hatch,
-                   ecolor="gray", capsize=3, label=test)  # fmt: skip
-            for variant, m in zip(cells, means, strict=True):
-                for key, entry in zip(columns, (task, variant, test, m.value, m.low, m.high), strict=True):
-                    columns[key].append(entry)
-        ax.set(title=task, yscale="log", ylabel="error, %")
-        ax.set_xticks(np.arange(len(cells)) + 0.2, list(cells), rotation=20)
-    np.atleast_1d(axes)[0].legend()
-    figure_4 = chapter.figure(
-        fig,
-        "Errors inside and outside the training range by pooling (neighbours/graph) and by edge feature: geometric "
-        "means over seeds with 95 % intervals. Aligned variants come first in the graph panels.",
-        "Bars on a logarithmic axis. The aligned graph networks keep their error outside the range, the others lose it; "
-        "of the three-body networks the one with the engineered feature has the lower error at unseen distances.",
-        columns,
-    )
+panels = {
+    task: {
+        test: {
+            v: estimate.geometric_mean(e[k]) for (t, v), e in errors.items() if t == task
+        }
+        for k, test in enumerate(("inside", "outside"))
+    }
+    for task in ("degree", "path")
+}
+panels["three bodies"] = {
+    test: {v: estimate.geometric_mean(e) for (v, k), e in body_errors.items() if k == kind}
+    for test, kind in (("inside", "inside"), ("outside", "distance"))
+}
+figure_4 = None
+if LARGE:
+    with plots.figure(columns=3, size=(10, 3.4)) as (fig, axes):
+        columns = {}
+        for ax, (task, groups) in zip(axes, panels.items(), strict=True):
+            drawn = plots.bars(ax, groups)
+            ax.set(title=task, yscale="log", ylabel="error, %")
+            ax.tick_params("x", rotation=20)
+            for key, values in ({"task": [task] * len(drawn["value"])} | drawn).items():
+                columns[key] = columns.get(key, []) + values
+        axes[0].legend()
+        aligned = (
+            panels["path"]["outside"]["min/min"].value,
+            panels["path"]["outside"]["sum/sum"].value,
+        )
+        figure_4 = chapter.figure(
+            fig,
+            "Errors inside and outside the training range by pooling (neighbours/graph) and by edge feature: "
+            "geometric means over seeds with 95 % intervals. Aligned variants come first in the graph panels.",
+            f"Bars on a logarithmic axis. Outside the range the aligned shortest-path network errs by {aligned[0]:.2g} %, "
+            f"the one with sums by {aligned[1]:.2g} %; maximum degree shows the same. Of the three-body networks "
+            "the one with the engineered feature has the lower error at unseen distances.",
+            columns,
+        )
 figure_4
+
+# %% [markdown]
+# ## The grid
+#
+# The official scripts list more dimensions, shapes and ranges than the ones judged above, and the theorem holds for every
+# width and depth. The whole grid runs in the paper profile where there is a GPU; it is reported and decides nothing.
+
+# %% tags=["hide-input"]
+figure_5 = None
+if sizes.grid and LARGE:
+    grid_rows = train_together([mlp_data(name, i) for name in sizes.grid for i in seeds])
+    r2 = {
+        n: np.array([np.median(r.r2) for r in grid_rows if r.data.name == n])
+        for n in sizes.grid
+    }
+    far = {
+        n: np.array([r.outside for r in grid_rows if r.data.name == n]) for n in sizes.grid
+    }
+    with plots.figure(size=(7, 3)) as (fig, ax):
+        for name in TARGETS:
+            chosen = [n for n in sizes.grid if n.split()[0] == name]
+            ax.plot(
+                [far[n].mean() for n in chosen],
+                [r2[n].mean() for n in chosen],
+                "o",
+                label=name,
+            )
+        ax.set(xscale="log", xlabel="error outside, %", ylabel="R² along rays")
+        ax.legend()
+        figure_5 = chapter.figure(
+            fig,
+            "Every setting of the grid: R² along rays against the error outside, means over seeds.",
+            f"The lowest mean R² in the grid is {min(v.mean() for v in r2.values()):.3f}, whatever the error.",
+            {
+                "setting": list(r2),
+                "r_squared": [v.mean() for v in r2.values()],
+                "outside_percent": [v.mean() for v in far.values()],
+            },
+        )
+figure_5
 
 # %% [markdown]
 # ## Verdict
@@ -947,3 +1194,21 @@ chapter.verdicts()
 
 # %%
 chapter.report()
+
+# %% [markdown]
+# **What was easy.** Everything about plain networks: the straight lines appear in every seed, target and size, and the
+# kernel results hold to machine precision. Theorem 1's bound is loose here: the measured exponent agrees with the expansion
+# in $1/t$, one order better than the theorem promises.
+#
+# **What was hard, and what the paper leaves out.** The three-body task. Its error measure, a mean of norm ratios over all
+# bodies, is dominated by the nearly resting heavy body, so the median over the light ones is judged here. At this budget
+# the plain network does not reliably beat persistence inside its range, so its failure outside could be mere
+# underfitting and the claim stays open, although the ratio alone would pass. Was it the implementation? The simulator
+# is tested against closed forms, the network equals a plain loop over pairs, and with twice the steps, on other seeds,
+# the plain network does beat persistence; but then the engineered network loses part of its lead at unseen distances.
+# What the official 2000 epochs make of that is for a GPU to say.
+#
+# **Where this run differs.** "Outside" counts only test points beyond the training range, the official evaluation all of them.
+# One median is taken over all test points, the official code averages medians of batches. Variants that are compared
+# share data within a seed. The path graphs and their weights are smaller in quick, and nodes are padded to a dense
+# batch, which gives the same numbers as message passing over edge lists.

@@ -17,7 +17,8 @@ def _progress(layout: Layout, status: execute.Status) -> str:
         other = execute.read_status(layout.status(slug, status.profile))
         done += other is not None and other.digest == digest.describe(layout, slug, status.profile)["digest"]
     left = len(layout.chapters) - done
-    return f"[{status.profile}] {status.slug}: {status.state}, {status.seconds:.0f} s; {left} of {len(layout.chapters)} left"
+    ended = f"[{status.profile}] {status.slug}: {status.state}, {status.seconds:.0f} s"
+    return f"{ended}; {left} of {len(layout.chapters)} left"
 
 
 def _execute(layout: Layout, slug: str, profile: str) -> None:
@@ -28,7 +29,15 @@ def _execute(layout: Layout, slug: str, profile: str) -> None:
 
 def _snakemake(layout: Layout, targets: list[str], cores: str) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(layout.root / "Snakefile")]
-    command += ["--directory", str(layout.root), "--cores", cores, "--keep-going", "--rerun-incomplete", "--nolock"]
+    command += [
+        "--directory",
+        str(layout.root),
+        "--cores",
+        cores,
+        "--keep-going",
+        "--rerun-incomplete",
+        "--nolock",
+    ]
     command += ["--rerun-triggers", "mtime", "--quiet", "all", "--", *targets]
     return subprocess.run(command, check=False).returncode
 
@@ -63,7 +72,10 @@ def _summary(layout: Layout, profile: str, slugs: list[str]) -> int:
         print(f"\n{slug} ({profile}) {state}")
         for line in (status.message if status else "").splitlines():
             print(f"    {line}")
-    print(f"\n{len(slugs) - failed} of {len(slugs)} chapters are up to date in {profile}" + f", {failed} failed" * bool(failed))
+    print(
+        f"\n{len(slugs) - failed} of {len(slugs)} chapters are up to date in {profile}"
+        + f", {failed} failed" * bool(failed)
+    )
     return int(failed > 0)
 
 

@@ -102,7 +102,7 @@ def _error_in(path: Path) -> str:
     """The last lines of the traceback in a partly executed notebook."""
     try:
         notebook = nbformat.read(path, as_version=4)
-    except Exception:  # noqa: BLE001  an unreadable leftover says nothing, whatever is wrong with it
+    except Exception:
         return ""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -144,7 +144,9 @@ def execute(layout: Layout, slug: str, profile: str, seed: int = 0) -> Status:
         target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{slug}."))
     except OSError as error:
-        raise BuildError(f"{target.parent} cannot be written ({error.strerror}): make it writable, then run again") from None
+        raise BuildError(
+            f"{target.parent} cannot be written ({error.strerror}): make it writable, then run again"
+        ) from None
     try:
         nbformat.write(notebook, work / "in.ipynb")
         state, message = _papermill(layout, work, profile, seed)
@@ -169,7 +171,13 @@ def _papermill(layout: Layout, work: Path, profile: str, seed: int) -> tuple[str
     environment = os.environ | ENVIRONMENT | {"IPYTHONDIR": str(work / "ipython")}
     with (work / "log").open("w") as log:
         process = subprocess.Popen(
-            command, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             code = process.wait(timeout=limit)

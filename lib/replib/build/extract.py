@@ -22,7 +22,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         return nbformat.read(path, as_version=4)
     except FileNotFoundError:
         raise RecordError(f"there is no notebook at {path}: execute the chapter first.") from None
-    except Exception as error:  # noqa: BLE001  nbformat raises many kinds; all mean the same here
+    except Exception as error:
         raise RecordError(f"{path} is not a readable notebook ({type(error).__name__}: {error}).") from None
 
 

@@ -21,7 +21,9 @@ def claims(layout: Layout) -> list[dict]:
     for slug in layout.chapters:
         quick = outcome.load(layout, slug, "quick")
         if quick.record is None:
-            rows.append(_entry(layout, slug, "quick") | {"failure": quick.status.state, "message": quick.status.message})
+            rows.append(
+                _entry(layout, slug, "quick") | {"failure": quick.status.state, "message": quick.status.message}
+            )
         else:
             rows += _rows(layout, quick.record)
         paper = outcome.published(layout, slug, "paper")
@@ -31,7 +33,12 @@ def claims(layout: Layout) -> list[dict]:
 
 
 def _entry(layout: Layout, slug: str, profile: str) -> dict:
-    return {"chapter": slug, "part": layout.part(slug), "profile": profile, "page": f"{layout.part(slug)}/{slug}.html"}
+    return {
+        "chapter": slug,
+        "part": layout.part(slug),
+        "profile": profile,
+        "page": f"{layout.part(slug)}/{slug}.html",
+    }
 
 
 def _rows(layout: Layout, record: Record) -> list[dict]:
@@ -65,18 +72,20 @@ def write(layout: Layout) -> None:
 def table(rows: list[dict]) -> str:
     """The ledger as an HTML table; the site's script makes it sortable and filterable."""
     columns = ("Chapter", "Claim", "Statement", "Paper", "Ours", "Verdict", "Part", "Profile")
-    head = "".join(f'<th scope="col">{c}</th>' for c in columns)
     body = "".join(_table_row(row) for row in rows)
-    return (
-        '<div class="table-scroll" tabindex="0" role="region" aria-label="All claims">'
-        f'<table class="ledger" id="ledger-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    return render.table("ledger", "All claims", columns, body, id_="ledger-table")
 
 
 def _table_row(row: dict) -> str:
     e = render.escape
     if "failure" in row:
-        cells = ("", "the last run did not finish", "", "", f'<span class="verdict verdict-failed">! {e(row["failure"])}</span>')
+        cells = (
+            "",
+            "the last run did not finish",
+            "",
+            "",
+            f'<span class="verdict verdict-failed">! {e(row["failure"])}</span>',
+        )
         link = row["page"]
     else:
         ours = "<br>".join(

@@ -68,9 +68,17 @@ def build(layout: Layout) -> None:
         BuildError: Sphinx reported a warning or an error; its output is in the message.
     """
     stage(layout)
-    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(layout.source), "--path-output", str(layout.root)]
+    command = [
+        str(Path(sys.executable).parent / "jupyter-book"),
+        "build",
+        str(layout.source),
+        "--path-output",
+        str(layout.root),
+    ]
     command += ["-n", "-W", "--keep-going"]
-    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": "0"}, check=False)
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": "0"}, check=False
+    )
     if result.returncode:
         shutil.rmtree(layout.build / ".doctrees", ignore_errors=True)
         lines = _ANSI.sub("", result.stdout + result.stderr).splitlines()
@@ -143,12 +151,14 @@ def title(layout: Layout, slug: str) -> str:
     raise BuildError(f"{layout.chapter(slug)} has no title: begin its first text cell with '# # Title'")
 
 
-def _chapter_page(
-    layout: Layout, files: _Stage, name: str, slug: str, record: Record, paper: Record | None
-) -> None:
+def _chapter_page(layout: Layout, files: _Stage, name: str, slug: str, record: Record, paper: Record | None) -> None:
     executed = layout.executed(slug, "quick")
     notebook = extract.read_notebook(executed)
-    downloads = {"executed notebook": f"{slug}.ipynb", "text notebook": f"{slug}.py", "record": f"{slug}.quick.json"}
+    downloads = {
+        "executed notebook": f"{slug}.ipynb",
+        "text notebook": f"{slug}.py",
+        "record": f"{slug}.quick.json",
+    }
     files.copy(executed, f"_extra/downloads/{slug}.ipynb")
     files.copy(layout.chapter(slug), f"_extra/downloads/{slug}.py")
     files.write(f"_extra/downloads/{slug}.quick.json", json.dumps(record.model_dump(mode="json"), indent=1))
@@ -208,8 +218,8 @@ def _foot(layout: Layout, slug: str, record: Record, downloads: dict[str, str]) 
     env, made = record.environment, record.provenance
     text = "## Run it yourself\n\n"
     text += (
-        f"The published run took {render.duration(record.cost.wall_s)} on one core and {record.cost.peak_mib:.0f} MiB, after "
-        "the imports. In a checkout, after `make setup`:\n\n"
+        f"The published run took {render.duration(record.cost.wall_s)} on one core and "
+        f"{record.cost.peak_mib:.0f} MiB, after the imports. In a checkout, after `make setup`:\n\n"
     )
     for label, command in commands(layout, slug).items():
         text += f"{label}:\n\n```bash\n{command}\n```\n\n"
@@ -266,8 +276,7 @@ def _overview(layout: Layout, outcomes: dict[str, outcome.Outcome]) -> str:
         )
     return _block(
         f'<ul class="counts" aria-label="Claims by verdict">{counts}</ul>'
-        f'<div class="table-scroll" tabindex="0" role="region" aria-label="Chapters"><table class="overview">'
-        f'<thead><tr><th scope="col">Paper</th><th scope="col">Claims</th></tr></thead><tbody>{body}</tbody></table></div>'
+        + render.table("overview", "Chapters", ("Paper", "Claims"), body)
     )
 
 
@@ -285,11 +294,5 @@ def _status(layout: Layout, outcomes: dict[str, outcome.Outcome]) -> str:
         cells = (f"{cost.cpu_s:.0f}", f"{cost.wall_s:.0f}", f"{cost.peak_mib:.0f}", env.date, env.cpu)
         versions = f"Python {env.python}, torch {env.packages['torch']}, numpy {env.packages['numpy']}"
         rows += f"<tr><td>{link}</td>" + "".join(f"<td>{render.escape(c)}</td>" for c in (*cells, versions)) + "</tr>"
-    head = "".join(
-        f'<th scope="col">{h}</th>'
-        for h in ("Chapter", "Core-seconds", "Wall, s", "Peak, MiB", "Last verified", "Processor", "Versions")
-    )
-    return (
-        '<div class="table-scroll" tabindex="0" role="region" aria-label="Chapters by cost">'
-        f'<table class="status"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
+    columns = ("Chapter", "Core-seconds", "Wall, s", "Peak, MiB", "Last verified", "Processor", "Versions")
+    return render.table("status", "Chapters by cost", columns, rows)

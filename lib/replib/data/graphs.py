@@ -4,6 +4,8 @@ G graphs of at most N nodes are one array (G, N, N); graph g uses its first ``no
 columns, the rest is padding without edges.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 
@@ -78,5 +80,57 @@ def bellman_ford(weights: np.ndarray, source: np.ndarray, edges: int) -> np.ndar
     distance = np.full(weights.shape[:2], np.inf)
     distance[graphs, source] = 0.0
     for _ in range(edges):
-        distance = np.minimum(distance, (distance[:, :, None] + weights).min(1))
+        nearer = np.minimum(distance, (distance[:, :, None] + weights).min(1))
+        if np.array_equal(nearer, distance):
+            break
+        distance = nearer
     return distance
+
+
+@dataclass(frozen=True)
+class PathProblems:
+    """Shortest-path questions on weighted graphs; G graphs of at most N nodes.
+
+    Attributes:
+        nodes: (G,) number of nodes.
+        adjacency: (G, N, N) bool.
+        weights: (G, N, N), symmetric, inf where there is no edge.
+        source, target: (G,) node indices.
+        length: (G,) length of the shortest path.
+    """
+
+    nodes: np.ndarray
+    adjacency: np.ndarray
+    weights: np.ndarray
+    source: np.ndarray
+    target: np.ndarray
+    length: np.ndarray
+
+
+def path_problems(
+    nodes: np.ndarray, probability: np.ndarray, heaviest: float, hops: int, rng: np.random.Generator
+) -> PathProblems:
+    """Connected Erdős–Rényi graphs with edge weights U[1, heaviest] and a question each.
+
+    The source is uniform, the target uniform among the nodes within ``hops`` edges of it; both are
+    drawn again until they differ and the shortest path has at most ``hops`` edges. Weights are
+    continuous, so that path is unique (Xu et al., 2021, official generator).
+    """
+    adjacency = connected_erdos_renyi(nodes, probability, rng)
+    size, count = adjacency.shape[1], len(adjacency)
+    upper = np.triu(rng.uniform(1, heaviest, adjacency.shape), 1)
+    weights = np.where(adjacency, upper + upper.transpose(0, 2, 1), np.inf)
+    source, target, length = np.zeros(count, int), np.zeros(count, int), np.zeros(count)
+    pending = np.arange(count)
+    while pending.size:
+        start = (rng.random(pending.size) * nodes[pending]).astype(int)
+        steps = bellman_ford(np.where(adjacency[pending], 1.0, np.inf), start, hops)
+        end = np.where(np.isfinite(steps), rng.random(steps.shape), -1.0).argmax(1)
+        rows = np.arange(pending.size)
+        shortest = bellman_ford(weights[pending], start, size - 1)[rows, end]
+        short_enough = bellman_ford(weights[pending], start, hops)[rows, end] == shortest
+        good = short_enough & (end != start)
+        done = pending[good]
+        source[done], target[done], length[done] = start[good], end[good], shortest[good]
+        pending = pending[~good]
+    return PathProblems(np.asarray(nodes), adjacency, weights, source, target, length)

@@ -80,7 +80,13 @@ class MessagePassing(nn.Module):
     leading_axes = True
 
     def __init__(
-        self, features: int, width: int, pooling: Pooling, *, edge_weights: bool = False, identical: bool = False
+        self,
+        features: int,
+        width: int,
+        pooling: Pooling,
+        *,
+        edge_weights: bool = False,
+        identical: bool = False,
     ) -> None:
         super().__init__()
         if identical and edge_weights:
@@ -141,7 +147,11 @@ class GNN(nn.Module):
         self.graph = graph
         self.rounds = nn.ModuleList(
             MessagePassing(
-                width if k else features, width, neighbours, edge_weights=edge_weights, identical=identical and not k
+                width if k else features,
+                width,
+                neighbours,
+                edge_weights=edge_weights,
+                identical=identical and not k,
             )
             for k in range(rounds)
         )

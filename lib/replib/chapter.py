@@ -16,18 +16,21 @@ whatever breaks that rule is an error that names the claim.
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
 
 from replib import environment, plots, render
 from replib.claims import Claim, Criteria, final_verdict, named
+from replib.data.registry import fetch
 from replib.estimate import Estimate
 from replib.record import (
     FIGURE_MIME,
     PROFILES,
     RECORD_MIME,
     ClaimRecord,
+    DataRecord,
     QuantityRecord,
     Record,
 )
@@ -59,6 +62,8 @@ class Chapter:
         self._controls: dict[str, Claim] = {}
         self._seeds: set[int] = set()
         self._figures = 0
+        self._data: list[DataRecord] = []
+        self._downloaded = 0
         self._clock = environment.Clock()
 
     def seeds(self, count: int) -> list[int]:
@@ -68,6 +73,17 @@ class Chapter:
         chosen = [FIRST_SEED + 1000 * self.seed + i for i in range(count)]
         self._seeds.update(chosen)
         return chosen
+
+    def data(self, name: str) -> dict[str, Path]:
+        """The verified files of a registered data set; the record names it.
+
+        Raises:
+            replib.data.registry.DataError: it cannot be had.
+        """
+        fetched = fetch(name)
+        self._data.append(DataRecord(name=name, sha256=fetched.sha256, bytes=fetched.bytes))
+        self._downloaded += fetched.downloaded
+        return fetched.paths
 
     def claim(
         self,
@@ -194,8 +210,8 @@ class Chapter:
             seeds=sorted(self._seeds),
             claims=[_claim_record(c, self._controls) for c in self._claims.values()],
             controls=[_claim_record(c, self._controls) for c in self._controls.values()],
-            data=[],
-            cost=self._clock.cost(),
+            data=self._data,
+            cost=self._clock.cost(round(self._downloaded / 2**20, 1)),
             environment=environment.describe(),
         )
 

@@ -14,7 +14,7 @@ import torch
 from replib.record import Cost, Environment
 
 THREADS_VARIABLE = "REPLIB_THREADS"
-_PACKAGES = ("matplotlib", "networkx", "numpy", "scipy", "torch")
+_PACKAGES = ("matplotlib", "numpy", "scipy", "torch")
 
 
 def requested_threads() -> int:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -72,6 +71,8 @@ def _estimate(
     value = float(back(statistic(*samples, axis=-1)))
     described = f"{method}; percentile bootstrap over {values.size}, {RESAMPLES} resamples"
     per_replicate = tuple(float(v) for v in values)
+    from scipy import stats  # half a second, which reading a record need not pay
+
     if not np.isfinite(values).all():
         return Estimate(np.nan, np.nan, np.nan, values.size, described, per_replicate)
     result = stats.bootstrap(
@@ -172,6 +173,8 @@ def spearman(x: ArrayLike, y: ArrayLike) -> Estimate:
     a, b = _replicates(x, least=3), _replicates(y, least=3)
     if a.shape != b.shape:
         raise ValueError(f"a correlation needs equally many x and y, got {a.size} and {b.size}")
+
+    from scipy import stats
 
     def statistic(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
         ra, rb = stats.rankdata(a, axis=axis), stats.rankdata(b, axis=axis)

@@ -1,27 +1,33 @@
-"""``python -m replib.build``: the steps of the Snakefile, and the command that runs them all."""
+"""``python -m replib.build``: the steps of the Snakefile, and the command that runs them all.
+
+Each command imports what it needs when it runs: a build starts many short processes.
+"""
 
 import argparse
 import fcntl
 import subprocess
 import sys
 
-from replib.build import digest, execute, ledger, outcome, site
 from replib.build.layout import BuildError, Layout, here
+from replib.build.status import Status, read_status
 from replib.record import PROFILES, RecordError, compare, likely_causes
 
 
-def _progress(layout: Layout, status: execute.Status) -> str:
+def _progress(layout: Layout, status: Status) -> str:
     """One line: state, seconds, and how many chapters of this profile still wait."""
     done = 0
     for slug in layout.chapters:
-        other = execute.read_status(layout.status(slug, status.profile))
-        done += other is not None and other.digest == digest.describe(layout, slug, status.profile)["digest"]
+        other = read_status(layout.status(slug, status.profile))
+        expected = layout.digest(slug, status.profile)
+        done += other is not None and expected.exists() and other.inputs["digest"] in expected.read_text()
     left = len(layout.chapters) - done
     ended = f"[{status.profile}] {status.slug}: {status.state}, {status.seconds:.0f} s"
     return f"{ended}; {left} of {len(layout.chapters)} left"
 
 
 def _execute(layout: Layout, slug: str, profile: str) -> None:
+    from replib.build import execute
+
     print(f"[{profile}] {slug}: started", flush=True)
     status = execute.execute(layout, slug, profile)
     print(_progress(layout, status), flush=True)
@@ -44,6 +50,8 @@ def _snakemake(layout: Layout, targets: list[str], cores: str) -> int:
 
 def _run(layout: Layout, profile: str, slugs: list[str], cores: str, with_site: bool) -> int:
     """Bring a profile, or the site, up to date. One build at a time in a checkout."""
+    from replib.build import digest
+
     layout.build.mkdir(exist_ok=True)
     with (layout.build / ".lock").open("w") as lock:
         try:
@@ -52,7 +60,7 @@ def _run(layout: Layout, profile: str, slugs: list[str], cores: str, with_site: 
             raise BuildError("another build is running in this checkout: wait for it to end") from None
         digest.refresh(layout, (profile,))
         for slug in slugs:  # what failed is tried again
-            status = execute.read_status(layout.status(slug, profile))
+            status = read_status(layout.status(slug, profile))
             if status is None or status.state != "ok":
                 layout.status(slug, profile).unlink(missing_ok=True)
         targets = ["site"] if with_site else [str(layout.outcome(s, profile).relative_to(layout.root)) for s in slugs]
@@ -64,7 +72,7 @@ def _summary(layout: Layout, profile: str, slugs: list[str]) -> int:
     """Print what failed, with the last lines of each traceback; 0 if nothing did."""
     failed = 0
     for slug in slugs:
-        status = execute.read_status(layout.status(slug, profile))
+        status = read_status(layout.status(slug, profile))
         if status is not None and status.state == "ok":
             continue
         failed += 1
@@ -81,6 +89,8 @@ def _summary(layout: Layout, profile: str, slugs: list[str]) -> int:
 
 def _compare(layout: Layout) -> int:
     """Fresh quick records against the published ones."""
+    from replib.build import outcome
+
     worst = 0
     for slug in layout.chapters:
         fresh, old = outcome.load(layout, slug, "quick").record, outcome.published(layout, slug, "quick")
@@ -123,10 +133,16 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "execute":
             _execute(layout, options.slug, options.profile)
         elif options.command == "record":
+            from replib.build import outcome
+
             outcome.write(layout, options.slug, options.profile)
         elif options.command == "ledger":
+            from replib.build import ledger
+
             ledger.write(layout)
         elif options.command == "site":
+            from replib.build import site
+
             site.build(layout)
         elif options.command == "run":
             slugs = options.slugs or list(layout.chapters)
@@ -135,6 +151,8 @@ def main(arguments: list[str] | None = None) -> int:
             profile = "quick" if options.target == "book" else options.target
             return _run(layout, profile, slugs, options.cores, options.target == "book")
         elif options.command == "accept":
+            from replib.build import outcome
+
             for slug in options.slugs or list(layout.chapters):
                 outcome.accept(layout, slug, options.profile)
         elif options.command == "compare":

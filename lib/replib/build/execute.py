@@ -14,14 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import jupytext
 import nbformat
 import psutil
 
+from replib.build.extract import outputs, read_notebook
 from replib.build.layout import BuildError, Layout
+from replib.build.status import Status
 from replib.record import RecordError, write_atomically
 
 # wall-clock limits in seconds: several times the budget, since machines differ
@@ -41,33 +43,6 @@ ENVIRONMENT = {
 }
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-@dataclass(frozen=True)
-class Status:
-    """How a run ended.
-
-    Attributes:
-        state: ``ok``, ``failed``, ``timed out`` or ``killed``.
-        seconds: wall time of the whole process, imports and kernel start included.
-        digest: of what was run.
-        message: the last lines of the traceback, or what killed it.
-    """
-
-    slug: str
-    profile: str
-    state: str
-    seconds: float
-    digest: str
-    message: str = ""
-
-
-def read_status(path: Path) -> Status | None:
-    """The status in a file; None where there is none that can be read."""
-    try:
-        return Status(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def to_notebook(path: Path) -> nbformat.NotebookNode:
@@ -101,14 +76,13 @@ def _end(process: subprocess.Popen) -> None:
 def _error_in(path: Path) -> str:
     """The last lines of the traceback in a partly executed notebook."""
     try:
-        notebook = nbformat.read(path, as_version=4)
-    except Exception:
+        found = outputs(read_notebook(path))
+    except RecordError:
         return ""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                lines = _ANSI.sub("", "\n".join(output.traceback)).splitlines()
-                return "\n".join(lines[-12:])
+    for output in found:
+        if output.get("output_type") == "error":
+            lines = _ANSI.sub("", "\n".join(output["traceback"])).splitlines()
+            return "\n".join(lines[-12:])
     return ""
 
 
@@ -134,8 +108,8 @@ def execute(layout: Layout, slug: str, profile: str, seed: int = 0) -> Status:
     """
     notebook = to_notebook(layout.chapter(slug))
     try:
-        digest = json.loads(layout.digest(slug, profile).read_text(encoding="utf-8"))["digest"]
-    except (OSError, ValueError, KeyError):
+        inputs = json.loads(layout.digest(slug, profile).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         raise BuildError(f"{layout.digest(slug, profile)} is missing or damaged: run the build again") from None
     target = layout.executed(slug, profile)
     start = time.monotonic()
@@ -156,7 +130,7 @@ def execute(layout: Layout, slug: str, profile: str, seed: int = 0) -> Status:
             target.unlink(missing_ok=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    status = Status(slug, profile, state, round(time.monotonic() - start, 1), digest, message)
+    status = Status(slug, profile, state, round(time.monotonic() - start, 1), inputs, message)
     try:
         write_atomically(layout.status(slug, profile), json.dumps(asdict(status), indent=1) + "\n")
     except RecordError as error:

@@ -6,47 +6,47 @@ import json
 import subprocess
 from pathlib import Path
 
-import nbformat
-
 from replib.build.layout import BuildError, Layout
 from replib.record import FIGURE_MIME, RECORD_MIME, Provenance, Record, RecordError, parse, read
 
 
-def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """Read an executed notebook.
+def read_notebook(path: Path) -> dict:
+    """An executed notebook of format 4 as JSON; its cells are a list of dicts with ``outputs`` lists.
 
     Raises:
-        RecordError: missing or damaged.
+        RecordError: missing, damaged, or of another format.
     """
     try:
-        return nbformat.read(path, as_version=4)
+        notebook = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecordError(f"there is no notebook at {path}: execute the chapter first.") from None
-    except Exception as error:
-        raise RecordError(f"{path} is not a readable notebook ({type(error).__name__}: {error}).") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path} is not a readable notebook: {error}. Execute the chapter again.") from None
+    cells = notebook.get("cells") if isinstance(notebook, dict) and notebook.get("nbformat") == 4 else None
+    if not isinstance(cells, list) or not all(isinstance(c, dict) for c in cells):
+        raise RecordError(f"{path} is not a notebook of format 4. Execute the chapter again.")
+    return notebook
 
 
-def bundles(notebook: nbformat.NotebookNode, mime: str) -> list[object]:
-    """All outputs of one MIME type, in order."""
-    found = []
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            payload = output.get("data", {}).get(mime)
-            if payload is not None:
-                found.append(json.loads(payload) if isinstance(payload, str) else payload)
-    return found
+def outputs(notebook: dict) -> list[dict]:
+    """All outputs of all cells, in order."""
+    found = [o for c in notebook["cells"] for o in (c.get("outputs") or [])]
+    return [o for o in found if isinstance(o, dict)]
 
 
-def record_in(notebook: nbformat.NotebookNode, origin: str) -> Record:
+def bundles(notebook: dict, mime: str) -> list[object]:
+    """The payloads of one MIME type, in order."""
+    data = [o["data"] for o in outputs(notebook) if isinstance(o.get("data"), dict)]
+    return [d[mime] for d in data if mime in d]
+
+
+def record_in(notebook: dict, origin: str) -> Record:
     """The one record in an executed notebook.
 
     Raises:
         RecordError: no record, several, or an invalid one.
     """
-    try:
-        found = bundles(notebook, RECORD_MIME)
-    except ValueError as error:
-        raise RecordError(f"{origin} holds a damaged record: {error}") from None
+    found = bundles(notebook, RECORD_MIME)
     if len(found) != 1:
         raise RecordError(
             f"{origin} holds {len(found)} records and needs one: its last code cell must be chapter.report(), "
@@ -78,8 +78,8 @@ def commit(root: Path) -> str:
     return revision + "+" * bool(changed)
 
 
-def extract(layout: Layout, slug: str, profile: str) -> Record:
-    """The record of a chapter's run in this checkout, with its provenance.
+def extract(layout: Layout, slug: str, profile: str, inputs: dict) -> Record:
+    """The record of a chapter's run in this checkout, with ``inputs``, what was run, as its provenance.
 
     Raises:
         RecordError: as :func:`record_in`, or the run used several threads.
@@ -91,8 +91,7 @@ def extract(layout: Layout, slug: str, profile: str) -> Record:
         raise BuildError(f"{path} reports on {record.slug} ({record.profile}): correct the slug given to begin()")
     if record.environment.threads != 1:
         raise RecordError(f"{path} was run with {record.environment.threads} threads: only runs on one are published.")
-    digest = json.loads(layout.digest(slug, profile).read_text(encoding="utf-8"))
-    return record.model_copy(update={"provenance": Provenance(**digest, commit=commit(layout.root))})
+    return record.model_copy(update={"provenance": Provenance(**inputs, commit=commit(layout.root))})
 
 
 def figure_csv(figure: dict) -> str:
@@ -105,6 +104,6 @@ def figure_csv(figure: dict) -> str:
     return stream.getvalue()
 
 
-def figures(notebook: nbformat.NotebookNode) -> list[dict]:
+def figures(notebook: dict) -> list[dict]:
     """Number, caption, alternative text and data of each figure."""
     return bundles(notebook, FIGURE_MIME)

@@ -3,9 +3,9 @@
 import json
 from dataclasses import asdict, dataclass
 
-from replib.build.execute import Status, read_status
 from replib.build.extract import extract
 from replib.build.layout import BuildError, Layout
+from replib.build.status import Status, read_status
 from replib.record import Record, RecordError, dump, parse, read, write_atomically
 
 
@@ -30,9 +30,9 @@ def write(layout: Layout, slug: str, profile: str) -> Outcome:
     record = None
     if status.state == "ok":
         try:
-            record = extract(layout, slug, profile)
+            record = extract(layout, slug, profile, status.inputs)
         except (RecordError, BuildError) as error:
-            status = Status(slug, profile, "failed", status.seconds, status.digest, str(error))
+            status = Status(slug, profile, "failed", status.seconds, status.inputs, str(error))
             # remembered as a failure, so that the next build tries again
             write_atomically(layout.status(slug, profile), json.dumps(asdict(status), indent=1) + "\n")
     payload = {"status": asdict(status), "record": None if record is None else record.model_dump(mode="json")}

@@ -13,7 +13,6 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import nbformat
 import yaml
 
 from replib import render
@@ -134,8 +133,8 @@ def _config(layout: Layout) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def _markdown(text: str) -> nbformat.NotebookNode:
-    return nbformat.v4.new_markdown_cell(text)
+def _markdown(text: str) -> dict:
+    return {"cell_type": "markdown", "metadata": {}, "source": text}
 
 
 def _block(html: str) -> str:
@@ -173,15 +172,15 @@ def _chapter_page(layout: Layout, files: _Stage, name: str, slug: str, record: R
         downloads[f"data of figure {figure['number']}"] = csv_name
 
     cells = []
-    for cell in notebook.cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):
+    for cell in notebook["cells"]:
+        if "injected-parameters" in cell["metadata"].get("tags", []):
             continue
-        cell.metadata.pop("papermill", None)
+        cell["metadata"].pop("papermill", None)
         for output in cell.get("outputs", []):
             for mime in (RECORD_MIME, FIGURE_MIME):  # offered as files beside the page
                 output.get("data", {}).pop(mime, None)
-            html = output.get("data", {}).get("text/html")
-            if html and 'class="replib"' in html:
+            html = "".join(output.get("data", {}).get("text/html", ""))
+            if 'class="replib"' in html:
                 output["data"]["text/html"] = re.sub(
                     r'<span data-figure="(\d+)"></span>',
                     lambda m: f'<a href="../downloads/{links[int(m[1])]}" download>Data (CSV)</a>',
@@ -196,9 +195,9 @@ def _chapter_page(layout: Layout, files: _Stage, name: str, slug: str, record: R
     cells.append(_markdown(_foot(layout, slug, record, downloads)))
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
-    notebook.cells = cells
-    notebook.metadata = {k: v for k, v in notebook.metadata.items() if k in ("kernelspec", "language_info")}
-    files.write(f"{name}.ipynb", nbformat.writes(notebook))
+    notebook["cells"] = cells
+    notebook["metadata"] = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
+    files.write(f"{name}.ipynb", json.dumps(notebook, indent=1, ensure_ascii=False))
 
 
 def commands(layout: Layout, slug: str) -> dict[str, str]:

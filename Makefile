@@ -1,0 +1,60 @@
+# The few commands people type. Everything else is in the Snakefile and in `python -m replib.build --help`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+BUILD = $(BIN)/python -m replib.build
+# one thread per process, warnings of the tests' own tools aside
+export OMP_NUM_THREADS = 1
+
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "make %-10s %s\n", $$1, $$2}'
+
+book: setup ## run every chapter in quick and build the site into _build/html
+	@$(BUILD) run book
+	@echo "the book is at _build/html/index.html"
+
+test: setup lint unit ## everything: lint, library tests, smoke runs, nbval, records, site
+	$(BUILD) run smoke
+	$(BIN)/python -m pytest -p no:cacheprovider tests/book/test_references.py
+	$(BIN)/python -m pytest -p no:cacheprovider -c tests/book/nbval.ini -n 2 --dist loadscope --nbval-lax --nbval-current-env _build/smoke
+	$(BUILD) run book
+	$(BIN)/python -m pytest -n 2 tests/book
+
+setup: ## make the virtual environment from the lock
+	@$(PYTHON) tools/install.py $(VENV)
+
+lint: setup ## style, unused code, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+unit: setup ## library tests alone
+	$(BIN)/python -m pytest -n 2 tests/unit
+
+chapter: setup ## run one chapter in quick: make chapter CHAPTER=slug
+	@$(BUILD) run quick $(CHAPTER)
+
+paper: setup ## run one chapter at the paper's sizes: make paper CHAPTER=slug
+	@$(BUILD) run paper $(CHAPTER)
+
+accept: setup ## publish fresh records: make accept [CHAPTER=slug] [PROFILE=paper]
+	@$(BUILD) accept $(or $(PROFILE),quick) $(CHAPTER)
+
+new: setup ## start a chapter: make new CHAPTER=author2024_topic PART=part
+	@$(BIN)/replib new $(CHAPTER) $(PART)
+
+lab: setup ## open the notebooks in Jupyter
+	$(BIN)/jupyter lab notebooks
+
+serve: setup ## show the built site on http://localhost:8000
+	$(BIN)/python -m http.server --directory _build/html 8000
+
+lock: ## pin the dependencies anew (needs uv)
+	$(PYTHON) tools/lock.py
+
+clean: ## remove all build products
+	rm -rf _build .snakemake
+
+.PHONY: help book test setup lint unit chapter paper accept new lab serve lock clean

@@ -287,5 +287,7 @@ def begin(slug: str, profile: str, seed: int) -> Chapter:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     environment.pin_threads()
     torch.use_deterministic_algorithms(True)
+    # every operation writes all of its output: filling fresh memory first would only cost time
+    torch.utils.deterministic.fill_uninitialized_memory = False
     plots.use_style()
     return Chapter(slug, profile, seed)

@@ -33,12 +33,25 @@ _STYLE = {
     "axes.formatter.useoffset": False,
     "legend.frameon": False,
     "hatch.color": "white",
+    "boxplot.medianprops.color": PALETTE[0],
+    "boxplot.medianprops.linewidth": 2.0,
     "svg.fonttype": "none",
     "svg.hashsalt": "replib",
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
 } | dict.fromkeys(
-    ("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color"), _INK
+    (
+        "boxplot.boxprops.color",
+        "boxplot.whiskerprops.color",
+        "boxplot.capprops.color",
+        "text.color",
+        "axes.edgecolor",
+        "axes.labelcolor",
+        "axes.titlecolor",
+        "xtick.color",
+        "ytick.color",
+    ),
+    _INK,
 )
 
 

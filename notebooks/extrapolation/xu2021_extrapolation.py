@@ -64,23 +64,24 @@ device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available()
 # error over test points, for graph networks the mean, for the three-body task a ratio of vector norms.
 
 # %% tags=["hide-input"]
-FULL = (
-    profile == "paper"
-)  # thresholds at the paper's own sizes, as the specification sets them
+# thresholds at the paper's own sizes, as the specification sets them
+FULL = profile == "paper"
+COS_CHECK = ("inside, %", "outside / inside", "ray R²")
 PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
 CURVED = ("quadratic", "cos", "sqrt")
 SUPPORTS = ("all", "one", "half", "positive", "frozen")
 
-chapter.control(
-    "in-range",
-    "Inside the training range every network has learned its target: median error in per cent, median over seeds.",
-    {name: below(10) for name in (*CURVED, "l1", "linear")},
-)
+for name in (*CURVED, "l1", "linear"):
+    chapter.control(
+        f"in-range-{name}",
+        f"Inside the training range the networks have learned {name}: median error in per cent, median over seeds.",
+        below(10),
+    )
 chapter.control(
     "rays-see-curvature",
     "The ray test can fail: a true quadratic, and a network with z² in place of ReLU trained on one, are not linear.",
     {"true quadratic": below(0.99), "z² network": below(0.99)},
-    note="An untrained ReLU network passes the ray test too, so c1 also needs the control in-range.",
+    note="An untrained ReLU network passes the ray test too, so c1 also needs the controls in-range.",
 )
 chapter.claim(
     "c1",
@@ -88,7 +89,7 @@ chapter.claim(
     {name: above(0.99) for name in CURVED} | {"l1": reported(), "linear": reported()},
     paper="R² of a linear fit along rays 0.99 (mean and median)",
     source="Theorem 1, Section 3.1; the figure and the protocol from the official code",
-    needs=("in-range", "rays-see-curvature"),
+    needs=(*(f"in-range-{name}" for name in CURVED), "rays-see-curvature"),
     note="l1 and linear are linear along rays themselves, so they are reported and decide nothing.",
 )
 chapter.control(
@@ -110,10 +111,11 @@ chapter.claim(
     "c2",
     "Networks fit non-linear targets inside the range and fail outside; linear targets they carry outward.",
     {f"{name}: outside / inside": above(5, clear_of=2) for name in CURVED}
-    | {"linear: outside, %": below(5), "l1: outside / inside": reported()},
+    | {"linear: outside, %": below(5), "l1: outside / inside": reported()}
+    | ({f"cos at lr 1e-3, {x}": reported() for x in COS_CHECK} if FULL else {}),
     paper="no figures; direction only",
     source="Figure 4 [recalled]; direction in the abstract",
-    needs=("in-range",),
+    needs=tuple(f"in-range-{name}" for name in (*CURVED, "linear")),
 )
 chapter.claim(
     "c2-l1",
@@ -121,7 +123,7 @@ chapter.claim(
     {"good setting: outside, %": below(10), "bad / good": above(3)},
     paper="one listed setting with a small, one with a large median error",
     source="official command list",
-    needs=("in-range",),
+    needs=("in-range-l1",),
 )
 chapter.claim(
     "c3",
@@ -252,15 +254,61 @@ QUICK = SimpleNamespace(
     mlp=dict(width=128, lr=1e-2, batch=64, steps=2000, halve=333, every=50),
     mlp_of={},  # targets that are trained otherwise
     rays=200,
-    support=dict(dimension=8, train=4000, width=128, lr=1e-2, batch=64, steps=1500, halve=250, every=50),
+    support=dict(
+        dimension=8,
+        train=4000,
+        width=128,
+        lr=1e-2,
+        batch=64,
+        steps=1500,
+        halve=250,
+        every=50,
+    ),
     kernel_targets=("quadratic",),
-    degree=dict(train=500, val=200, test=150, nodes=(8, 12), larger=(24, 39), features=None, rounds=1,
-                width=32, lr=0.01, batch=64, steps=400, halve=100, every=50),
-    path=dict(train=1500, val=200, test=300, nodes=(6, 8), larger=(12, 16), rounds=2,
-              width=32, lr=0.01, batch=32, steps=450, halve=112, every=50),
-    nbody=dict(videos=(50, 200), train=8000, val=500, test=1000, unit=100.0, feature_unit=1e4,
-               width=32, lr=0.005, batch=32, steps=6000, halve=1500, every=50),
-)  # fmt: skip
+    degree=dict(
+        train=500,
+        val=200,
+        test=150,
+        nodes=(8, 12),
+        larger=(24, 39),
+        features=None,
+        rounds=1,
+        width=32,
+        lr=0.01,
+        batch=64,
+        steps=400,
+        halve=100,
+        every=50,
+    ),
+    path=dict(
+        train=1500,
+        val=200,
+        test=300,
+        nodes=(6, 8),
+        larger=(12, 16),
+        rounds=2,
+        width=32,
+        lr=0.01,
+        batch=32,
+        steps=450,
+        halve=112,
+        every=50,
+    ),
+    nbody=dict(
+        videos=(50, 200),
+        train=8000,
+        val=500,
+        test=1000,
+        unit=100.0,
+        feature_unit=1e4,
+        width=32,
+        lr=0.005,
+        batch=32,
+        steps=6000,
+        halve=1500,
+        every=50,
+    ),
+)
 SIZES = {"quick": QUICK}
 SIZES["smoke"] = SimpleNamespace(
     **vars(QUICK)
@@ -299,8 +347,16 @@ SIZES["paper"] = SimpleNamespace(
             ("l1", (1, 2, 8), ("cube", "sphere"), ((0.5, 5), (1, 10))),
             ("linear", (1, 16, 32), ("cube", "sphere"), ((5, 100), (5, 150), (5, 200))),
         )
-        for d in dimensions for shape in shapes for near, far in ranges
-    } | {f"{name} width={w} depth={h}": None for name in CURVED for w in (64, 128, 256, 512) for h in (2, 4)},
+        for d in dimensions
+        for shape in shapes
+        for near, far in ranges
+    }
+    | {
+        f"{name} width={w} depth={h}": None
+        for name in CURVED
+        for w in (64, 128, 256, 512)
+        for h in (2, 4)
+    },
     linear_scale=20.0,
     mlp=PAPER_MLP,
     mlp_of={
@@ -311,13 +367,50 @@ SIZES["paper"] = SimpleNamespace(
     rays=5000,
     support=PAPER_LINEAR | dict(dimension=32, train=10000),
     kernel_targets=("quadratic", "cos", "l1"),
-    degree=dict(train=5000, val=1000, test=2500, nodes=(20, 29), larger=(50, 99), features=(3, 5.0, 10.0), rounds=2,
-                width=256, lr=0.01, batch=64, steps=300 * 78, halve=50 * 78, every=78),
-    path=dict(train=10000, val=1000, test=2500, nodes=(20, 39), larger=(50, 69), rounds=3,
-              width=256, lr=0.005, batch=32, steps=250 * 312, halve=50 * 312, every=312),
-    nbody=dict(videos=(100, 100), train=10000, val=2500, test=5000, unit=1.0, feature_unit=1.0,
-               width=128, lr=0.005, batch=32, steps=2000 * 312, halve=50 * 312, every=312),
-)  # fmt: skip
+    degree=dict(
+        train=5000,
+        val=1000,
+        test=2500,
+        nodes=(20, 29),
+        larger=(50, 99),
+        features=(3, 5.0, 10.0),
+        rounds=2,
+        width=256,
+        lr=0.01,
+        batch=64,
+        steps=300 * 78,
+        halve=50 * 78,
+        every=78,
+    ),
+    path=dict(
+        train=10000,
+        val=1000,
+        test=2500,
+        nodes=(20, 39),
+        larger=(50, 69),
+        rounds=3,
+        width=256,
+        lr=0.005,
+        batch=32,
+        steps=250 * 312,
+        halve=50 * 312,
+        every=312,
+    ),
+    nbody=dict(
+        videos=(100, 100),
+        train=10000,
+        val=2500,
+        test=5000,
+        unit=1.0,
+        feature_unit=1.0,
+        width=128,
+        lr=0.005,
+        batch=32,
+        steps=2000 * 312,
+        halve=50 * 312,
+        every=312,
+    ),
+)
 sizes = SIZES[profile]
 LARGE = not FULL or device.type == "cuda"  # hours on a GPU, days on a processor
 NO_GPU = "at the paper's sizes this takes hours on a GPU and days on a processor; no GPU was there"
@@ -338,20 +431,30 @@ def fit(
         [torch_generator(s, "batches") for s in seeds], train_points, batch
     )
     train(
-        nets, loss, batches, steps, partial(Adam, lr=lr, weight_decay=1e-5, fused=True),
-        schedule=partial(StepLR, step_size=halve, gamma=0.5), validation=validation, every=every,
-    )  # fmt: skip
+        nets,
+        loss,
+        batches,
+        steps,
+        partial(Adam, lr=lr, weight_decay=1e-5, fused=True),
+        schedule=partial(StepLR, step_size=halve, gamma=0.5),
+        validation=validation,
+        every=every,
+    )
     return nets
 
 
 def fit_regression(x, y, x_val, y_val, seeds, settings, **architecture):
     """Networks for data x (S, n, d), y (S, n)."""
     return fit(
-        lambda: mlp(x.shape[2], settings["width"], depth=settings.get("depth", 2), **architecture),
+        lambda: mlp(
+            x.shape[2], settings["width"], depth=settings.get("depth", 2), **architecture
+        ),
         mean_squared_error(x, y),
         lambda nets: (nets(x_val).squeeze(-1) - y_val).square().mean(1),
-        seeds, x.shape[1], **settings,
-    )  # fmt: skip
+        seeds,
+        x.shape[1],
+        **settings,
+    )
 
 
 # %% [markdown]
@@ -408,9 +511,16 @@ def mlp_data(name, seed):
     test_shape = "ball" if shape == "sphere" else shape
     x.append(draw(function, test_shape, unit * far, sizes.test, dimension, rng))
     return SimpleNamespace(
-        name=name, function=function, seed=seed, a=a, shape=shape, radius=unit * near,
-        x=x, y=[TARGETS[function](p, a) for p in x], outside=beyond(x[3], shape, unit * near),
-    )  # fmt: skip
+        name=name,
+        function=function,
+        seed=seed,
+        a=a,
+        shape=shape,
+        radius=unit * near,
+        x=x,
+        y=[TARGETS[function](p, a) for p in x],
+        outside=beyond(x[3], shape, unit * near),
+    )
 
 
 def median_ape(prediction, y):
@@ -499,17 +609,30 @@ def per_seed(name, what):
     return np.array([np.median(getattr(r, what)) for r in mlp_rows if r.data.name == name])
 
 
-chapter.measure(
-    "in-range", **{n: estimate.median(per_seed(n, "inside")) for n in sizes.targets}
-)
+for name in sizes.targets:
+    chapter.measure(f"in-range-{name}", estimate.median(per_seed(name, "inside")))
 chapter.measure("c1", **{n: estimate.mean(per_seed(n, "r2")) for n in sizes.targets})
+ratios = {
+    f"{n}: outside / inside": estimate.paired_ratio(
+        per_seed(n, "outside"), per_seed(n, "inside")
+    )
+    for n in (*CURVED, "l1")
+}
+if FULL:  # the listed step size does not learn the cosine; is it the step size?
+    again = train_together(
+        [r.data for r in mlp_rows if r.data.name == "cos"],
+        lambda d: sizes.mlp | {"lr": 1e-3},
+    )
+    inside, outside = np.array([[r.inside, r.outside] for r in again]).T
+    checks = (
+        estimate.median(inside),
+        estimate.paired_ratio(outside, inside),
+        estimate.mean([np.median(r.r2) for r in again]),
+    )
+    ratios |= {f"cos at lr 1e-3, {x}": e for x, e in zip(COS_CHECK, checks, strict=True)}
 chapter.measure(
-    "c2",
-    **{f"{n}: outside / inside": estimate.paired_ratio(per_seed(n, "outside"), per_seed(n, "inside"))
-       for n in (*CURVED, "l1")},
-    **{"linear: outside, %": estimate.mean(per_seed("linear", "outside"))},
-)  # fmt: skip
-
+    "c2", **ratios, **{"linear: outside, %": estimate.mean(per_seed("linear", "outside"))}
+)
 
 # %% [markdown]
 # The controls of the ray test: the true quadratic on the same rays, and networks whose activation is $z^2$, which can
@@ -571,7 +694,8 @@ with plots.figure(columns=5, size=(11, 2.6)) as (fig, axes):
         "Learned functions (blue) and targets (orange, dashed) along one ray of one seed; the training range is "
         "shaded. Outside it every network continues as a straight line.",
         "Five panels. Inside the shaded training range network and target coincide. Outside, the networks for the "
-        "quadratic, cosine and square root leave their targets along straight lines; for l1 and linear they stay close.",
+        "quadratic, the cosine and the square root leave their targets along straight lines. The one for l1 is straight "
+        "too, with slopes of its own on either side; only the linear target is met everywhere.",
         columns,
     )
 figure_1
@@ -595,9 +719,14 @@ with plots.figure(size=(7, 3)) as (fig, ax):
         "R² of a straight line along random rays outside the data, over all rays and seeds (box: quartiles; whiskers: "
         f"1 % to 99 %). The true quadratic reaches {np.mean(true_r2):.3f} on the same rays.",
         "Box plots: nearly all rays of all five targets lie above 0.99, well above the dashed line of the true quadratic.",
-        {"target": [n for n in pooled for _ in quantiles], "quantile": list(quantiles) * len(pooled),
-         "r_squared": [float(np.quantile(v, q)) for v in pooled.values() for q in quantiles]},
-    )  # fmt: skip
+        {
+            "target": [n for n in pooled for _ in quantiles],
+            "quantile": list(quantiles) * len(pooled),
+            "r_squared": [
+                float(np.quantile(v, q)) for v in pooled.values() for q in quantiles
+            ],
+        },
+    )
 figure_2
 
 # %% [markdown]
@@ -613,9 +742,11 @@ if FULL:
     bad_outside = [r.outside for r in bad]
     chapter.measure(
         "c2-l1",
-        **{"good setting: outside, %": estimate.mean(per_seed("l1", "outside")),
-           "bad / good": estimate.paired_ratio(bad_outside, per_seed("l1", "outside"))},
-    )  # fmt: skip
+        **{
+            "good setting: outside, %": estimate.mean(per_seed("l1", "outside")),
+            "bad / good": estimate.paired_ratio(bad_outside, per_seed("l1", "outside")),
+        },
+    )
 else:
     chapter.not_tested(
         "c2-l1",
@@ -724,9 +855,16 @@ def opposite_basis(seed, dimension=32, radius=5.0):
 exact_runs = [opposite_basis(s) for s in seeds]
 chapter.measure(
     "c4",
-    **{n: estimate.exact(max(w[n] for w, _ in exact_runs), len(seeds), tolerance=1e-10, method="worst point and seed")
-       for n in exact_runs[0][0]},
-)  # fmt: skip
+    **{
+        n: estimate.exact(
+            max(w[n] for w, _ in exact_runs),
+            len(seeds),
+            tolerance=1e-10,
+            method="worst point and seed",
+        )
+        for n in exact_runs[0][0]
+    },
+)
 chapter.measure(
     "half-basis",
     **{n: estimate.mean([h[n] for _, h in exact_runs]) for n in exact_runs[0][1]},
@@ -857,8 +995,14 @@ def path_graphs(count, low, high, heaviest, hops, rng):
 
 def stacked(sets):
     """One tuple of arrays per seed -> one tuple of tensors (seeds, graphs, ...)."""
-    return tuple(torch.as_tensor(np.stack(parts), dtype=torch.bool if parts[0].dtype == bool else torch.float32, device=device)
-                 for parts in zip(*sets, strict=True))  # fmt: skip
+    return tuple(
+        torch.as_tensor(
+            np.stack(parts),
+            dtype=torch.bool if parts[0].dtype == bool else torch.float32,
+            device=device,
+        )
+        for parts in zip(*sets, strict=True)
+    )
 
 
 def graph_errors(build, fitting, validating, tests, settings):
@@ -869,8 +1013,14 @@ def graph_errors(build, fitting, validating, tests, settings):
         *inputs, y = (part[rows, indices.to(device)] for part in fitting)
         return (nets(*inputs) - y).square().mean(1)
 
-    nets = fit(build, loss, lambda nets: (nets(*validating[:-1]) - validating[-1]).square().mean(1),
-               graph_seeds, fitting[0].shape[1], **settings)  # fmt: skip
+    nets = fit(
+        build,
+        loss,
+        lambda nets: (nets(*validating[:-1]) - validating[-1]).square().mean(1),
+        graph_seeds,
+        fitting[0].shape[1],
+        **settings,
+    )
     with torch.no_grad():
         return np.array(
             [
@@ -900,18 +1050,36 @@ if LARGE:
     }
     count = {"train": s["train"], "val": s["val"], "inside": s["val"], "outside": s["test"]}
     sets = [
-        stacked([degree_graphs(count[k], *plan[k], spread_outside if k == "outside" else spread,
-                               numpy_generator(i, "degree", k)) for i in graph_seeds])
+        stacked(
+            [
+                degree_graphs(
+                    count[k],
+                    *plan[k],
+                    spread_outside if k == "outside" else spread,
+                    numpy_generator(i, "degree", k),
+                )
+                for i in graph_seeds
+            ]
+        )
         for k in plan
-    ]  # fmt: skip
+    ]
     constant = constant_errors(sets[0], sets[2:])
     for variant in DEGREE:
         near, far = variant.split("/")
         errors["degree", variant] = graph_errors(
-            lambda near=near, far=far: GNN(sets[0][0].shape[-1], s["width"], s["rounds"], near, far,
-                                           node_mlp=True, identical=s["features"] is None),
-            *sets[:2], sets[2:], s,
-        )  # fmt: skip
+            lambda near=near, far=far: GNN(
+                sets[0][0].shape[-1],
+                s["width"],
+                s["rounds"],
+                near,
+                far,
+                node_mlp=True,
+                identical=s["features"] is None,
+            ),
+            *sets[:2],
+            sets[2:],
+            s,
+        )
     learned = {
         f"degree {v}": estimate.paired_ratio(errors["degree", v][0], constant[0])
         for v in DEGREE
@@ -921,28 +1089,45 @@ if LARGE:
     )
     chapter.measure(
         "c5-degree",
-        **{f"{v} / sum/max, outside": estimate.paired_ratio(errors["degree", v][1], errors["degree", "sum/max"][1])
-           for v in DEGREE[1:]},
+        **{
+            f"{v} / sum/max, outside": estimate.paired_ratio(
+                errors["degree", v][1], errors["degree", "sum/max"][1]
+            )
+            for v in DEGREE[1:]
+        },
         **{"sum/max: outside, %": estimate.geometric_mean(errors["degree", "sum/max"][1])},
-    )  # fmt: skip
+    )
 
 # %%
 s = sizes.path
 if LARGE:
     sets = [
-        stacked([path_graphs(count, *nodes, heaviest, s["rounds"], numpy_generator(i, "path", k)) for i in graph_seeds])
+        stacked(
+            [
+                path_graphs(
+                    count, *nodes, heaviest, s["rounds"], numpy_generator(i, "path", k)
+                )
+                for i in graph_seeds
+            ]
+        )
         for k, (count, nodes, heaviest) in {
-            "train": (s["train"], s["nodes"], 5), "val": (s["val"], s["nodes"], 5),
-            "inside": (s["test"], s["nodes"], 5), "outside": (s["test"], s["larger"], 10),
+            "train": (s["train"], s["nodes"], 5),
+            "val": (s["val"], s["nodes"], 5),
+            "inside": (s["test"], s["nodes"], 5),
+            "outside": (s["test"], s["larger"], 10),
         }.items()
-    ]  # fmt: skip
+    ]
     constant = constant_errors(sets[0], sets[2:])
     for variant in PATH:
         near, far = variant.split("/")
         errors["path", variant] = graph_errors(
-            lambda near=near, far=far: GNN(3, s["width"], s["rounds"], near, far, edge_weights=True),
-            *sets[:2], sets[2:], s,
-        )  # fmt: skip
+            lambda near=near, far=far: GNN(
+                3, s["width"], s["rounds"], near, far, edge_weights=True
+            ),
+            *sets[:2],
+            sets[2:],
+            s,
+        )
     learned |= {
         f"path {v}": estimate.paired_ratio(errors["path", v][0], constant[0]) for v in PATH
     }
@@ -1064,10 +1249,14 @@ if LARGE:
     }
     nets = fit(
         lambda: InteractionNetwork(s["width"]),
-        lambda nets, i: squared(nets, *(part[data_row[:, None], i.to(device)] for part in sets["train"])),
+        lambda nets, i: squared(
+            nets, *(part[data_row[:, None], i.to(device)] for part in sets["train"])
+        ),
         lambda nets: squared(nets, *(part[data_row] for part in sets["val"])),
-        net_seeds, s["train"], **s,
-    )  # fmt: skip
+        net_seeds,
+        s["train"],
+        **s,
+    )
     with torch.no_grad():
         for kind in ("inside", "distance", "mass"):
             state, feature, truth = (part[data_row] for part in sets[kind])
@@ -1200,7 +1389,13 @@ chapter.report()
 # kernel results hold to machine precision. Theorem 1's bound is loose here: the measured exponent agrees with the expansion
 # in $1/t$, one order better than the theorem promises.
 #
-# **What was hard, and what the paper leaves out.** The three-body task. Its error measure, a mean of norm ratios over all
+# **What was hard, and what the paper leaves out.** The cosine at the paper's own sizes: with the listed step size
+# 1e-4, halved every 50 epochs, 500 epochs do not learn it inside the range, so its control fails there and c1 and c2
+# stay open in that profile, although every number would pass. The same networks at step size 1e-3 are reported beside it.
+# The data, the range, the step size and the halving were compared with the official scripts, and the batched training
+# equals a plain loop in a test.
+#
+# The three-body task. Its error measure, a mean of norm ratios over all
 # bodies, is dominated by the nearly resting heavy body, so the median over the light ones is judged here. At this budget
 # the plain network does not reliably beat persistence inside its range, so its failure outside could be mere
 # underfitting and the claim stays open, although the ratio alone would pass. Was it the implementation? The simulator

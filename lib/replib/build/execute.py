@@ -36,9 +36,9 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONHASHSEED": "0",
     "MPLBACKEND": "agg",
-    # keep freed memory: training allocates the same tensors in every step, and giving the pages back
-    # to the system each time costs a third of it
-    "MALLOC_MMAP_THRESHOLD_": str(2**28),
+    # keep freed memory up to 32 MiB a piece: training allocates the same tensors in every step, and
+    # giving the pages back to the system each time costs a third of it
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
 }
 
@@ -140,7 +140,17 @@ def execute(layout: Layout, slug: str, profile: str, seed: int = 0) -> Status:
 
 def _papermill(layout: Layout, work: Path, profile: str, seed: int) -> tuple[str, str]:
     limit = limit_seconds(profile)
-    command = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", "--kernel", "python3"]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "in.ipynb",
+        "out.ipynb",
+        "--kernel",
+        "python3",
+        "--language",
+        "python",
+    ]
     command += ["-p", "profile", profile, "-p", "seed", str(seed), "--no-progress-bar", "--no-log-output"]
     environment = os.environ | ENVIRONMENT | {"IPYTHONDIR": str(work / "ipython")}
     with (work / "log").open("w") as log:

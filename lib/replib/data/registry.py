@@ -12,8 +12,6 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
-
 FOLDER_VARIABLE = "REPLIB_DATA"
 
 
@@ -116,6 +114,8 @@ def fetch(name: str) -> Fetched:
     """
     if name not in REGISTRY:
         raise DataError(f"the registry has no data set {name!r}; it has: {', '.join(REGISTRY)}")
+    import pooch  # only a chapter with data needs it
+
     data = REGISTRY[name]
     cache = Path(pooch.os_cache("replib")) / data.folder
     local = os.environ.get(FOLDER_VARIABLE)
@@ -138,6 +138,8 @@ def fetch(name: str) -> Fetched:
 
 
 def _download(data: DataSet, file: str, expected: str, cache: Path) -> Path:
+    import pooch
+
     cache.mkdir(parents=True, exist_ok=True)
     partial = cache / f".{file}.{os.getpid()}.part{Path(file).suffix}"
     failures = []

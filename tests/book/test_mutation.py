@@ -1,0 +1,93 @@
+"""Break a chapter's method on purpose: its verdict must change. A verdict that survives would prove nothing.
+
+Each case runs a chapter's own text, cut to the part that matters, once as published elsewhere (the committed
+record says replicated) and once broken.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from replib.build.layout import Layout
+from replib.record import read
+
+from tests.conftest import ROOT
+
+LAYOUT = Layout(ROOT)
+XU = LAYOUT.chapter("xu2021_extrapolation").read_text(encoding="utf-8")
+
+
+def between(text, start, end):
+    return text[text.index(start) : text.index(end)]
+
+
+def verdict(code, claim, controls, tmp_path):
+    """The verdict on one claim after running this code; controls it does not measure are left out."""
+    code += (
+        f"\nclaim = chapter._claims[{claim!r}]\n"
+        f"controls = {{c: chapter._controls[c] for c in {controls!r}}}\n"
+        "import json\n"
+        "from replib.claims import final_verdict\n"
+        "print(json.dumps([str(claim.own_verdict()), [str(c.own_verdict()) for c in controls.values()]]))\n"
+    )
+    path = tmp_path / "mutant.py"
+    path.write_text(code, encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, path],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def replace(text, old, new):
+    assert text.count(old) == 1, f"the chapter has {text.count(old)} times: {old}"
+    return text.replace(old, new)
+
+
+HEAD = XU[: XU.index("# ## Plain networks")]
+PLAIN = between(XU, "TARGETS = {", "# The controls of the ray test")
+KERNEL = between(XU, "def opposite_basis", "# **Rate (c1t).**")
+GRAPHS = between(XU, "def degree_graphs", "s, errors = sizes.degree")
+PATH = between(XU, "s = sizes.path\n", "# ## Three bodies")
+
+
+def test_curved_activation_refutes_c1(tmp_path):
+    head = replace(HEAD, "    seeds=8,", "    seeds=3,")
+    head += (
+        "\nclass Square(nn.Module):\n    leading_axes = True\n    def forward(self, z):\n        return z.square()\n"
+    )
+    head += "\nrelu_mlp = mlp\ndef mlp(*a, **k):\n    return relu_mlp(*a, **{'activation': Square} | k)\n"
+    assert read(LAYOUT.published("xu2021_extrapolation", "quick")).claims[0].verdict == "replicated"
+    # c1 and c2 are measured in the same cell; only c1 is looked at
+    assert verdict(head + PLAIN, "c1", [], tmp_path)[0] == "not replicated"
+
+
+def test_c1_as_written_is_replicated_at_the_same_size(tmp_path):
+    head = replace(HEAD, "    seeds=8,", "    seeds=3,")
+    assert verdict(head + PLAIN, "c1", ["in-range-quadratic"], tmp_path) == ["replicated", ["replicated"]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("np.vstack([q.T, -q.T])", "np.vstack([q.T, q.T[:0]])"),  # no opposite vectors
+        ("kernels.relu_tangent(x_test, x, layers)", "kernels.arc_cosine(x_test, x, 1)"),  # another kernel
+    ],
+)
+def test_another_design_refutes_c4(tmp_path, old, new):
+    assert verdict(HEAD + KERNEL, "c4", ["half-basis"], tmp_path) == ["replicated", ["replicated"]]
+    assert verdict(HEAD + replace(KERNEL, old, new), "c4", [], tmp_path)[0] == "not replicated"
+
+
+def test_without_min_pooling_the_aligned_network_loses_its_lead(tmp_path):
+    head = replace(HEAD, "    graph_seeds=5,\n    train=2000,", "    graph_seeds=3,\n    train=2000,")
+    head = replace(head, 'PATH = ("min/min", "sum/sum", "max/min", ', 'PATH = ("min/min", "sum/sum", ')
+    path = replace(PATH, 'near, far = variant.split("/")', 'near, far = variant.replace("min", "sum").split("/")')
+    path = replace(path, '    chapter.measure("gnn-learned", **learned)\n', "")
+    code = head + GRAPHS + "\ns, errors, learned = None, {}, {}\n" + path
+    assert verdict(code, "c5-path", [], tmp_path)[0] == "not replicated"

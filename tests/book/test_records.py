@@ -1,0 +1,43 @@
+"""Fresh quick records against the published ones, and against the budget."""
+
+import pytest
+from replib.build import outcome
+from replib.build.layout import Layout
+from replib.record import compare, likely_causes
+
+from tests.conftest import ROOT
+
+LAYOUT = Layout(ROOT)
+
+
+@pytest.fixture(params=LAYOUT.chapters)
+def slug(request):
+    return request.param
+
+
+def test_a_fresh_run_agrees_with_the_published_record(slug):
+    published, fresh = outcome.published(LAYOUT, slug, "quick"), outcome.load(LAYOUT, slug, "quick").record
+    assert published is not None, f"publish a first record: make accept CHAPTER={slug}"
+    rows = compare(published, fresh)
+    differing = [f"{r.claim} {r.quantity}: published {r.ours}, now {r.theirs}" for r in rows if r.state == "differs"]
+    assert not differing, "\n".join(differing + [f"possible cause: {c}" for c in likely_causes(published, fresh)])
+
+
+def test_the_published_record_is_of_this_text(slug):
+    published, fresh = outcome.published(LAYOUT, slug, "quick"), outcome.load(LAYOUT, slug, "quick").record
+    assert published.provenance.source_sha256 == fresh.provenance.source_sha256, (
+        f"the chapter changed since its record was published: look at the new verdicts, then make accept CHAPTER={slug}"
+    )
+
+
+def test_the_published_cost_is_within_the_budget(slug):
+    cost = outcome.published(LAYOUT, slug, "quick").cost
+    assert cost.cpu_s <= 60
+    assert cost.peak_mib <= 2048
+
+
+def test_a_paper_record_has_the_same_claims(slug):
+    paper, quick = outcome.published(LAYOUT, slug, "paper"), outcome.published(LAYOUT, slug, "quick")
+    if paper is None:
+        pytest.skip("no run at the paper's sizes yet")
+    assert [c.id for c in paper.claims] == [c.id for c in quick.claims]

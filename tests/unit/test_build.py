@@ -1,0 +1,336 @@
+"""The build's steps, one by one, on small checkouts."""
+
+import json
+import shutil
+import time
+
+import nbformat
+import pytest
+from replib import cli
+from replib.build import __main__ as command
+from replib.build import digest, execute, extract, ledger, outcome, site
+from replib.build.layout import BuildError, Layout
+from replib.build.status import Status, read_status
+from replib.record import RECORD_MIME, RecordError, dump
+
+SLUG = "author2024_topic"
+
+
+@pytest.fixture
+def checkout(tmp_path, root):
+    """A checkout with one chapter, the skeleton that ``replib new`` writes."""
+    (tmp_path / "lib").symlink_to(root / "lib")
+    (tmp_path / "requirements.lock").write_text("numpy==1\n")
+    chapter = tmp_path / "notebooks" / "part" / f"{SLUG}.py"
+    chapter.parent.mkdir(parents=True)
+    chapter.write_text(cli.TEMPLATE.format(slug=SLUG))
+    return Layout(tmp_path)
+
+
+def add(layout, slug, code, tags='tags=["parameters"]'):
+    """A chapter of one code cell after the parameters."""
+    path = layout.root / "notebooks" / "part" / f"{slug}.py"
+    path.write_text(f'# %% [markdown]\n# # Title\n\n# %% {tags}\nprofile = "quick"\nseed = 0\n\n# %%\n{code}\n')
+    fresh = Layout(layout.root)
+    digest.refresh(fresh, ("smoke",))
+    return fresh
+
+
+# --- what a chapter depends on
+
+
+def of(layout):
+    return digest.describe(layout, SLUG, "quick")["digest"]
+
+
+def test_digest_follows_text_lock_profile_and_nothing_else(checkout):
+    before = of(checkout)
+    path = checkout.chapter(SLUG)
+    path.touch()
+    assert of(checkout) == before
+    assert digest.describe(checkout, SLUG, "paper")["digest"] != before
+    checkout.lock.write_text("numpy==2\n")
+    assert of(checkout) != before
+    checkout.lock.write_text("numpy==1\n")
+    assert of(checkout) == before
+    path.write_text(path.read_text() + "\n# more\n")
+    assert of(checkout) != before
+
+
+def test_digest_follows_imported_modules_directly_or_not(checkout, root):
+    (checkout.root / "lib").unlink()
+    shutil.copytree(root / "lib", checkout.root / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    before = of(checkout)
+
+    def edit(name):
+        path = checkout.root / "lib" / "replib" / name
+        path.write_text(path.read_text() + "\n# more\n")
+        return of(checkout)
+
+    assert edit("kernels.py") == before  # not imported
+    assert edit("build/site.py") == before  # the build is no part of a result
+    direct = edit("estimate.py")
+    assert direct != before
+    assert edit("record.py") != direct  # imported by chapter.py
+
+
+def test_modules_are_found_through_packages_and_aliases(checkout, tmp_path):
+    path = tmp_path / "n.py"
+    path.write_text(
+        "import replib.kernels as k\nfrom replib.models import gnn\nfrom replib.data.points import cube\nimport numpy\n"
+    )
+    assert digest.direct_imports(path) == {"replib.kernels", "replib.models.gnn", "replib.data.points"}
+    assert {"replib", "replib.models", "replib.models.mlp", "replib.data"} <= digest.modules(path)
+    assert "replib.chapter" not in digest.modules(path)
+
+
+def test_a_notebook_that_is_no_python_or_imports_what_is_not_there(tmp_path):
+    path = tmp_path / "n.py"
+    path.write_text("%matplotlib inline\n")
+    with pytest.raises(BuildError, match=r"n.py is not valid Python"):
+        digest.direct_imports(path)
+    path.write_text("import replib.nonsense\n")
+    with pytest.raises(BuildError, match=r"replib.nonsense, which the library does not have"):
+        digest.direct_imports(path)
+
+
+def test_refresh_does_not_touch_what_is_right(checkout):
+    digest.refresh(checkout, ("quick",))
+    target = checkout.digest(SLUG, "quick")
+    before = target.stat().st_mtime_ns
+    time.sleep(0.01)
+    digest.refresh(checkout, ("quick",))
+    assert target.stat().st_mtime_ns == before
+
+
+def test_two_chapters_of_one_name(checkout):
+    other = checkout.root / "notebooks" / "another" / f"{SLUG}.py"
+    other.parent.mkdir()
+    other.write_text("")
+    with pytest.raises(BuildError, match="two chapters are called"):
+        _ = Layout(checkout.root).chapters
+
+
+# --- execution
+
+
+def test_a_chapter_runs_and_leaves_its_record(checkout):
+    digest.refresh(checkout, ("smoke",))
+    status = execute.execute(checkout, SLUG, "smoke")
+    assert (status.state, status.message) == ("ok", "")
+    result = outcome.write(checkout, SLUG, "smoke")
+    assert result.record.slug == SLUG
+    assert result.record.provenance.source_sha256 == digest.sha256(checkout.chapter(SLUG))
+    assert outcome.load(checkout, SLUG, "smoke") == result
+    assert [p.name for p in checkout.build.joinpath("smoke").iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_failing_chapter_says_where(checkout):
+    layout = add(checkout, "fails2024_here", 'print("fine")\nraise RuntimeError("the well is dry")')
+    status = execute.execute(layout, "fails2024_here", "smoke")
+    assert status.state == "failed"
+    assert status.message.splitlines()[-1] == "RuntimeError: the well is dry"
+    assert not layout.executed("fails2024_here", "smoke").exists()
+    assert outcome.write(layout, "fails2024_here", "smoke").record is None
+
+
+def test_a_hanging_chapter_is_stopped(checkout, monkeypatch):
+    layout = add(checkout, "hangs2024_here", "import time\nwhile True:\n    time.sleep(1)")
+    monkeypatch.setenv("REPLIB_LIMIT_SECONDS", "12")
+    start = time.monotonic()
+    status = execute.execute(layout, "hangs2024_here", "smoke")
+    assert status.state == "timed out"
+    assert "12 s" in status.message
+    assert time.monotonic() - start < 30
+
+
+def test_a_kernel_that_dies_is_reported(checkout):
+    layout = add(checkout, "dies2024_here", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    status = execute.execute(layout, "dies2024_here", "smoke")
+    assert status.state == "killed"
+    assert "kernel died" in status.message
+
+
+def test_a_failure_replaces_an_older_result(checkout):
+    layout = add(checkout, "fails2024_here", "1 / 0")
+    old = layout.executed("fails2024_here", "smoke")
+    old.write_text("{}")
+    execute.execute(layout, "fails2024_here", "smoke")
+    assert not old.exists()
+
+
+def test_a_notebook_without_parameters_cell(checkout):
+    layout = add(checkout, "bare2024_here", "1", tags="")
+    with pytest.raises(BuildError, match=r"0 cells tagged 'parameters' and needs exactly one"):
+        execute.execute(layout, "bare2024_here", "smoke")
+
+
+def test_an_unwritable_output_folder(checkout):
+    layout = add(checkout, "ok2024_here", "1")
+    shutil.rmtree(layout.build / "smoke")
+    (layout.build / "smoke").write_text("in the way")
+    with pytest.raises(BuildError, match="damaged: run the build again|cannot be written"):
+        execute.execute(layout, "ok2024_here", "smoke")
+    assert (layout.build / "smoke").read_text() == "in the way"
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "soon"])
+def test_a_bad_limit(monkeypatch, text):
+    monkeypatch.setenv("REPLIB_LIMIT_SECONDS", text)
+    with pytest.raises(BuildError, match="number of seconds above 0"):
+        execute.limit_seconds("quick")
+
+
+def test_an_unknown_chapter(checkout):
+    with pytest.raises(BuildError, match=f"no chapter 'nobody'; the book has: {SLUG}"):
+        checkout.chapter("nobody")
+
+
+def test_an_unreadable_status_is_none(tmp_path):
+    path = tmp_path / "status.json"
+    assert read_status(path) is None
+    for text in ("", "{}", "[]", '{"slug": 1}'):
+        path.write_text(text)
+        assert read_status(path) is None
+
+
+# --- extraction
+
+
+def notebook(*payloads):
+    cells = [
+        nbformat.v4.new_code_cell("", outputs=[nbformat.v4.new_output("display_data", data={RECORD_MIME: p})])
+        for p in payloads
+    ]
+    return json.loads(nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
+
+
+def test_one_record_is_found(record):
+    assert extract.record_in(notebook(record.model_dump(mode="json")), "n") == record
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_no_record_or_several(record, count):
+    with pytest.raises(RecordError, match=f"n holds {count} records and needs one"):
+        extract.record_in(notebook(*[record.model_dump(mode="json")] * count), "n")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"nbformat": 3}', '{"nbformat": 4, "cells": [1]}', "[" * 100_000])
+def test_a_damaged_notebook(tmp_path, text):
+    path = tmp_path / "n.ipynb"
+    path.write_text(text)
+    with pytest.raises(RecordError, match=r"n.ipynb.*Execute the chapter again"):
+        extract.load(path)
+
+
+def test_a_run_with_several_threads_is_not_published(checkout, record):
+    many = record.model_copy(update={"environment": record.environment.model_copy(update={"threads": 2})})
+    path = checkout.executed(SLUG, "quick")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(notebook(many.model_dump(mode="json"))))
+    with pytest.raises(RecordError, match="2 threads"):
+        extract.extract(checkout, SLUG, "quick", {})
+    path.write_text(json.dumps(notebook(record.model_copy(update={"profile": "paper"}).model_dump(mode="json"))))
+    with pytest.raises(BuildError, match="correct the slug"):
+        extract.extract(checkout, SLUG, "quick", {})
+
+
+def test_a_figures_data_as_csv():
+    figure = {"columns": {"x, y": [1.5, None], "name": ['a "b"', "c"]}}
+    assert extract.figure_csv(figure) == '"x, y",name\n1.5,"a ""b"""\n,c\n'
+
+
+# --- ledger and site
+
+
+def publish(layout, record):
+    path = layout.outcome(SLUG, "quick")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    status = Status(SLUG, "quick", "ok", 1.0, {})
+    payload = {"status": vars(status), "record": record.model_dump(mode="json")}
+    path.write_text(json.dumps(payload))
+
+
+def test_ledger_lists_every_claim_and_every_failure(checkout, record):
+    publish(checkout, record)
+    ledger.write(checkout)
+    rows = json.loads(checkout.ledger.read_text())["claims"]
+    assert [(r["id"], r["verdict"]) for r in rows] == [(f"{SLUG}/c1", "replicated"), (f"{SLUG}/c2", "not tested")]
+    assert rows[0]["link"] == f"part/{SLUG}.html#claim-c1"
+    failed = Status(SLUG, "quick", "timed out", 9.0, {}, "too slow <b>")
+    checkout.outcome(SLUG, "quick").write_text(json.dumps({"status": vars(failed), "record": None}))
+    rows = ledger.claims(checkout)
+    assert rows[0]["failure"] == "timed out"
+    assert "timed out" in ledger.table(rows)
+
+
+def test_ledger_has_the_paper_run_beside_the_quick_one(checkout, record):
+    publish(checkout, record)
+    target = checkout.published(SLUG, "paper")
+    target.parent.mkdir(parents=True)
+    target.write_text(dump(record.model_copy(update={"profile": "paper"})))
+    assert [r["profile"] for r in ledger.claims(checkout)] == ["quick", "quick", "paper", "paper"]
+    assert ledger.claims(checkout)[2]["link"].endswith("#paper-claim-c1")
+
+
+def test_a_failure_page_shows_the_traceback_as_text(checkout):
+    status = Status(SLUG, "quick", "failed", 3.0, {}, "line 1\n\n<script>alert(1)</script>")
+    page = site._failure_page(checkout, SLUG, outcome.Outcome(status, None))
+    assert "did not finish: failed" in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_accept_refuses_a_failed_run(checkout, record):
+    publish(checkout, record)
+    outcome.accept(checkout, SLUG, "quick")
+    published = checkout.published(SLUG, "quick").read_text()
+    failed = Status(SLUG, "quick", "failed", 3.0, {}, "")
+    checkout.outcome(SLUG, "quick").write_text(json.dumps({"status": vars(failed), "record": None}))
+    with pytest.raises(BuildError, match="no record to publish"):
+        outcome.accept(checkout, SLUG, "quick")
+    assert checkout.published(SLUG, "quick").read_text() == published
+
+
+# --- commands
+
+
+def test_errors_of_commands_are_one_line_and_a_status(capsys):
+    assert command.main(["run", "quick", "nobody"]) == 1
+    assert "no chapter 'nobody'" in capsys.readouterr().err
+    assert command.main(["record", "smoke", "nobody"]) == 1
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["run", "fast"])
+
+
+def test_agree(tmp_path, record, capsys):
+    ours, theirs = tmp_path / "ours.json", tmp_path / "theirs.ipynb"
+    ours.write_text(dump(record))
+    theirs.write_text(json.dumps(notebook(record.model_dump(mode="json"))))
+    assert cli.main(["agree", str(theirs), "--with", str(ours)]) == 0
+    assert "5 of 5 agree" in capsys.readouterr().out
+    other = record.model_dump(mode="json")
+    other["claims"][0]["quantities"][0] |= {"value": 0.0, "low": -1.0}
+    other["environment"]["threads"] = 4
+    theirs.write_text(json.dumps(notebook(other)))
+    assert cli.main(["agree", str(theirs), "--with", str(ours)]) == 1
+    out = capsys.readouterr().out
+    assert "differs           c1" in out
+    assert "threads: 1 in the published run, 4 in this one" in out
+    assert cli.main(["agree", str(tmp_path / "none.json"), "--with", str(ours)]) == 2
+    assert "run the chapter first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("slug", "part", "reason"),
+    [
+        ("Author2024_topic", "part", "small letters"),
+        ("../evil_x", "part", "small letters"),
+        ("topic", "part", "author2024_topic"),
+        ("xu2021_extrapolation", "extrapolation", "already a chapter"),
+        ("author2024_topic", "../x", "small letters"),
+    ],
+)
+def test_new_refuses_bad_names(capsys, slug, part, reason):
+    assert cli.main(["new", slug, part]) == 2
+    assert reason in capsys.readouterr().err

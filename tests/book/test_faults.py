@@ -1,0 +1,134 @@
+"""The whole build on a small book in which chapters fail, hang and recover."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from replib import cli
+
+from tests.conftest import ROOT
+
+GOOD, FAILS, HANGS = "good2024_chapter", "fails2024_chapter", "hangs2024_chapter"
+
+
+def write(checkout, slug, text):
+    path = checkout / "notebooks" / "part" / f"{slug}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def append(path, text):
+    path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+def build(checkout, *arguments):
+    """``python -m replib.build`` with the library of that checkout."""
+    environment = os.environ | {"PYTHONPATH": str(checkout / "lib"), "REPLIB_LIMIT_SECONDS": "30"}
+    return subprocess.run(
+        [sys.executable, "-m", "replib.build", *arguments],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def state(checkout, slug):
+    path = checkout / "_build" / "quick" / f"{slug}.status.json"
+    return json.loads(path.read_text())["state"], path.stat().st_mtime_ns
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of this checkout with three chapters of its own, in a folder whose name is not plain."""
+    folder = tmp_path_factory.mktemp("a book, übersetzt")
+    for name in ("lib", "book", "_config.yml", "Snakefile", "requirements.lock", "pyproject.toml"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "records"))
+        else:
+            shutil.copy(source, folder / name)
+    for slug in (GOOD, FAILS, HANGS):
+        write(folder, slug, cli.TEMPLATE.format(slug=slug))
+    text = (folder / "notebooks" / "part" / f"{FAILS}.py").read_text()
+    write(folder, FAILS, text.replace("measured = [", 'raise RuntimeError("<script>boom</script>")\nmeasured = ['))
+    write(folder, HANGS, text.replace("measured = [", "import time\ntime.sleep(1000)\nmeasured = ["))
+    toc = (ROOT / "_toc.yml").read_text()
+    toc = toc[: toc.index("  - caption: Extrapolation")]
+    toc += "  - caption: Part\n    chapters:\n" + "".join(f"      - file: part/{s}\n" for s in (GOOD, FAILS, HANGS))
+    (folder / "_toc.yml").write_text(toc)
+    entries = (ROOT / "references.bib").read_text()
+    for slug in (GOOD, FAILS, HANGS):
+        entries += f"@misc{{{slug}, author = {{Doe, Jo}}, title = {{{slug}}}, year = {{2024}}}}\n"
+    (folder / "references.bib").write_text(entries)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(checkout):
+    return build(checkout, "run", "book")
+
+
+def test_failures_end_in_a_summary_and_a_non_zero_status(checkout, first):
+    assert first.returncode == 1, first.stdout + first.stderr
+    assert f"{FAILS} (quick) failed" in first.stdout
+    assert "RuntimeError: <script>boom</script>" in first.stdout
+    assert f"{HANGS} (quick) timed out" in first.stdout
+    assert "1 of 3 chapters are up to date in quick, 2 failed" in first.stdout
+    assert re.search(rf"\[quick\] {GOOD}: ok, \d+ s; \d of 3 left", first.stdout)
+
+
+def test_the_other_chapters_finish_and_the_site_shows_the_failures(checkout, first):
+    html = checkout / "_build" / "html"
+    assert "replicated" in (html / "part" / f"{GOOD}.html").read_text()
+    failed = (html / "part" / f"{FAILS}.html").read_text()
+    assert "did not finish: failed" in failed
+    assert "&lt;script&gt;boom" in failed
+    assert "<script>boom" not in failed
+    assert "did not finish: timed out" in (html / "part" / f"{HANGS}.html").read_text()
+    ledger = (html / "ledger.html").read_text()
+    assert ledger.count("the last run did not finish") == 2
+    rows = json.loads((html / "claims.json").read_text())["claims"]
+    assert {r["chapter"]: r.get("failure") for r in rows} == {GOOD: None, FAILS: "failed", HANGS: "timed out"}
+
+
+def test_a_second_build_repeats_only_what_failed_and_a_third_nothing(checkout, first):
+    _, before = state(checkout, GOOD)
+    for slug in (FAILS, HANGS):
+        write(checkout, slug, cli.TEMPLATE.format(slug=slug))
+    second = build(checkout, "run", "book")
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert state(checkout, GOOD) == ("ok", before)
+    assert state(checkout, FAILS)[0] == state(checkout, HANGS)[0] == "ok"
+    page = checkout / "_build" / "html" / "part" / f"{FAILS}.html"
+    assert "did not finish" not in page.read_text()
+
+    times = {p: p.stat().st_mtime_ns for p in (checkout / "_build").rglob("*.*") if p.is_file() and p.name != ".lock"}
+    for path in (checkout / "notebooks").rglob("*.py"):
+        path.touch()
+    append(checkout / "lib" / "replib" / "kernels.py", "# unrelated\n")
+    third = build(checkout, "run", "book")
+    assert third.returncode == 0
+    assert "started" not in third.stdout
+    assert {p: p.stat().st_mtime_ns for p in times} == times
+
+
+def test_an_edited_module_runs_what_imports_it(checkout, first):
+    append(checkout / "lib" / "replib" / "randomness.py", "# edited\n")
+    result = build(checkout, "run", "quick", GOOD)
+    assert f"[quick] {GOOD}: started" in result.stdout
+    assert result.returncode == 0
+
+
+def test_two_builds_at_once_do_not_meet(checkout, first):
+    import fcntl
+
+    with (checkout / "_build" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = build(checkout, "run", "book")
+    assert result.returncode == 1
+    assert "another build is running in this checkout" in result.stderr

@@ -114,7 +114,8 @@ def test_downloads_are_what_they_say(slug):
     assert (folder / f"{slug}.ipynb").read_bytes() == LAYOUT.executed(slug, "quick").read_bytes()
     assert read(folder / f"{slug}.quick.json").slug == slug
     for figure in extract.figures(extract.read_notebook(folder / f"{slug}.ipynb")):
-        rows = list(csv.reader((folder / f"{slug}-figure-{figure['number']}.csv").open()))
+        text = (folder / f"{slug}-figure-{figure['number']}.csv").read_text(encoding="utf-8")
+        rows = list(csv.reader(text.splitlines()))
         assert rows[0] == list(figure["columns"])
         assert len(rows) - 1 == len(next(iter(figure["columns"].values())))
 
@@ -134,3 +135,11 @@ def test_a_page_with_all_it_needs_is_at_most_a_megabyte_compressed(pages):
         needed = {(path.parent / urlsplit(u).path).resolve() for u in page.fetched}
         total = sum(len(gzip.compress(p.read_bytes())) for p in (path, *needed) if p.is_file())
         assert total < 1_000_000, f"{path.name}: {total} bytes"
+
+
+def test_the_icons_that_pages_use_are_still_there(pages):
+    script = (LAYOUT.html / "_static" / "scripts" / "fontawesome.js").read_text(encoding="utf-8")
+    for name in ("magnifying-glass", "bars", "circle-half-stroke", "download"):
+        if any(f"fa-{name}" in page.text for page in pages.values()):
+            assert f"{name}" in script
+    assert len(script) < 300_000

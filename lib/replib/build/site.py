@@ -84,6 +84,28 @@ def build(layout: Layout) -> None:
         lines = [line for line in lines if re.search("WARNING|ERROR|CRITICAL|Error", line)] or lines
         (layout.html / "index.html").unlink(missing_ok=True)
         raise BuildError("the site was not built:\n" + "\n".join(lines[-30:]))
+    _lighten(layout.html)
+
+
+_ICON = re.compile(
+    r'"?(?P<name>[a-z0-9-]+)"?:\[\d+,\d+,\[(?P<aliases>[^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\["[^"]*","[^"]*"\])\],?'
+)
+
+
+def _lighten(html: Path) -> None:
+    """Drop what no page uses: of the theme's thousands of icons a page shows a dozen, and they weigh half of it."""
+    for template in (html / "_static").glob("*webpack-macros.html"):
+        template.unlink()
+    text = "".join(p.read_text(encoding="utf-8") for p in html.rglob("*.html"))
+    text += "".join(p.read_text(encoding="utf-8") for p in (html / "_static").rglob("*theme.js"))
+    used = set(re.findall(r"\bfa-([a-z0-9-]+)", text))
+
+    def keep(icon: re.Match) -> str:
+        names = {icon["name"], *re.findall(r'"([a-z0-9-]+)"', icon["aliases"])}
+        return icon[0] if names & used else ""
+
+    script = html / "_static" / "scripts" / "fontawesome.js"
+    script.write_text(_ICON.sub(keep, script.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def stage(layout: Layout) -> None:

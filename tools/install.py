@@ -20,7 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 PYTORCH_INDEX = "https://download.pytorch.org/whl/cpu"
-TORCH_ENTRY = re.compile(r"^torch==(?P<version>\S+)(?P<hashes>(?: \\\n\s+--hash=\S+)+)\n", re.MULTILINE)
+ENTRY = r"^{}==(?P<version>\S+)(?P<hashes>(?: \\\n\s+--hash=\S+)+)\n"
+TORCH_ENTRY = re.compile(ENTRY.format("torch"), re.MULTILINE)
+# what builds the few packages that come as source; in place first, so that no build fetches anything
+BUILDERS = re.compile(ENTRY.format("(?:setuptools|wheel)"), re.MULTILINE)
 ADMITTED = ((2, 11), (2, 14))  # torch's range in pyproject.toml; a test keeps the two equal
 
 
@@ -99,7 +102,8 @@ def main() -> None:
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     install_torch(python, entry)
-    pip_install(python, TORCH_ENTRY.sub("", lock))
+    pip_install(python, "".join(entry[0] for entry in BUILDERS.finditer(lock)))
+    pip_install(python, TORCH_ENTRY.sub("", lock), "--no-build-isolation")
     run(
         python,
         "pip",

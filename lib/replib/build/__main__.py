@@ -5,6 +5,7 @@ Each command imports what it needs when it runs: a build starts many short proce
 
 import argparse
 import fcntl
+import signal
 import subprocess
 import sys
 
@@ -28,6 +29,8 @@ def _progress(layout: Layout, status: Status) -> str:
 def _execute(layout: Layout, slug: str, profile: str) -> None:
     from replib.build import execute
 
+    # asked to stop, leave by an exception: what was started is ended on the way
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(f"[{profile}] {slug}: started", flush=True)
     status = execute.execute(layout, slug, profile)
     print(_progress(layout, status), flush=True)

@@ -20,7 +20,7 @@ test: setup lint unit ## everything: lint, library tests, smoke runs, nbval, rec
 	$(BIN)/python -m pytest -p no:cacheprovider tests/book/test_references.py
 	$(BIN)/python -m pytest -p no:cacheprovider -c tests/book/nbval.ini -n 2 --dist loadscope --nbval-lax --nbval-current-env _build/smoke
 	$(BUILD) run book
-	$(BIN)/python -m pytest -n 2 tests/book
+	$(BIN)/python -m pytest -n 2 --dist loadscope tests/book
 
 setup: ## make the virtual environment from the lock
 	@$(PYTHON) tools/install.py $(VENV)

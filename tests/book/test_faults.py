@@ -27,7 +27,7 @@ def append(path, text):
 
 def build(checkout, *arguments):
     """``python -m replib.build`` with the library of that checkout."""
-    environment = os.environ | {"PYTHONPATH": str(checkout / "lib"), "REPLIB_LIMIT_SECONDS": "30"}
+    environment = os.environ | {"PYTHONPATH": str(checkout / "lib"), "REPLIB_LIMIT_SECONDS": "45"}
     return subprocess.run(
         [sys.executable, "-m", "replib.build", *arguments],
         cwd=checkout,

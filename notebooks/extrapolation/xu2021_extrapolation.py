@@ -156,11 +156,7 @@ chapter.claim(
     needs=("half-basis",),
     note=PILOT,
 )
-DEGREE = (
-    "sum/max",
-    "sum/sum",
-    *(["max/max"] if FULL else []),
-)  # neighbour pooling / graph pooling
+DEGREE = ("sum/max", "sum/sum", *(["max/max"] if FULL else []))  # neighbour pooling / graph pooling
 PATH = ("min/min", "sum/sum", "max/min", *(["sum/min", "max/max"] if FULL else []))
 chapter.control(
     "gnn-learned",
@@ -233,181 +229,68 @@ chapter.declarations()
 # slope along the radius. The specification planned 600 steps for shortest paths; 450 keep the chapter within its minute.
 
 # %% tags=["hide-input"]
+# fmt: off
 QUICK = SimpleNamespace(
-    seeds=8,
-    graph_seeds=5,
-    train=2000,
-    val=500,
-    test=4000,
-    # name: dimension, training shape and range, test range
-    targets={
-        "quadratic": (2, "sphere", 1.0, 5.0),
-        "cos": (2, "cube", 0.5, 2.0),
-        "sqrt": (2, "cube", 2.0, 10.0),
-        "l1": (2, "sphere", 0.5, 10.0),
-        "linear": (2, "cube", 5.0, 100.0),
+    seeds=8, graph_seeds=5, train=2000, val=500, test=4000, rays=200, linear_scale=5.0,
+    targets={  # name: dimension, training shape and range, test range
+        "quadratic": (2, "sphere", 1.0, 5.0), "cos": (2, "cube", 0.5, 2.0), "sqrt": (2, "cube", 2.0, 10.0),
+        "l1": (2, "sphere", 0.5, 10.0), "linear": (2, "cube", 5.0, 100.0),
     },
     grid={},
-    linear_scale=5.0,
     mlp=dict(width=128, lr=1e-2, batch=64, steps=2000, halve=333, every=50),
     mlp_of={},  # targets that are trained otherwise
-    rays=200,
-    support=dict(
-        dimension=8,
-        train=4000,
-        width=128,
-        lr=1e-2,
-        batch=64,
-        steps=1500,
-        halve=250,
-        every=50,
-    ),
+    support=dict(dimension=8, train=4000, width=128, lr=1e-2, batch=64, steps=1500, halve=250, every=50),
     kernel_targets=("quadratic",),
-    degree=dict(
-        train=500,
-        val=200,
-        test=150,
-        nodes=(8, 12),
-        larger=(24, 39),
-        features=None,
-        rounds=1,
-        width=32,
-        lr=0.01,
-        batch=64,
-        steps=400,
-        halve=100,
-        every=50,
-    ),
-    path=dict(
-        train=1500,
-        val=200,
-        test=300,
-        nodes=(6, 8),
-        larger=(12, 16),
-        rounds=2,
-        width=32,
-        lr=0.01,
-        batch=32,
-        steps=450,
-        halve=112,
-        every=50,
-    ),
-    nbody=dict(
-        videos=(50, 200),
-        train=8000,
-        val=500,
-        test=1000,
-        unit=100.0,
-        feature_unit=1e4,
-        width=32,
-        lr=0.005,
-        batch=32,
-        steps=6000,
-        halve=1500,
-        every=50,
-    ),
+    degree=dict(train=500, val=200, test=150, nodes=(8, 12), larger=(24, 39), features=None, rounds=1,
+                width=32, lr=0.01, batch=64, steps=400, halve=100, every=50),
+    path=dict(train=1500, val=200, test=300, nodes=(6, 8), larger=(12, 16), rounds=2,
+              width=32, lr=0.01, batch=32, steps=450, halve=112, every=50),
+    nbody=dict(videos=(50, 200), train=8000, val=500, test=1000, unit=100.0, feature_unit=1e4,
+               width=32, lr=0.005, batch=32, steps=6000, halve=1500, every=50),
 )
-SIZES = {"quick": QUICK}
-SIZES["smoke"] = SimpleNamespace(
-    **vars(QUICK)
-    | dict(seeds=2, graph_seeds=2, train=128, val=64, test=200, rays=10)
-    | dict(
-        mlp=QUICK.mlp | dict(steps=20, every=10),
-        support=QUICK.support | dict(train=128, steps=20, every=10),
-    )
-    | dict(degree=QUICK.degree | dict(train=64, val=18, test=18, steps=10, larger=(14, 16)))
-    | dict(path=QUICK.path | dict(train=32, val=18, test=18, steps=5))
-    | dict(nbody=QUICK.nbody | dict(videos=(10, 10), train=200, val=50, test=50, steps=20))
-)
+SMOKE = SimpleNamespace(**vars(QUICK) | dict(
+    seeds=2, graph_seeds=2, train=128, val=64, test=200, rays=10,
+    mlp=QUICK.mlp | dict(steps=20, every=10),
+    support=QUICK.support | dict(train=128, steps=20, every=10),
+    degree=QUICK.degree | dict(train=64, val=18, test=18, steps=10, larger=(14, 16)),
+    path=QUICK.path | dict(train=32, val=18, test=18, steps=5),
+    nbody=QUICK.nbody | dict(videos=(10, 10), train=200, val=50, test=50, steps=20),
+))
 PAPER_MLP = dict(width=128, lr=1e-4, batch=64, steps=500 * 312, halve=50 * 312, every=312)
 PAPER_LINEAR = dict(width=256, lr=1e-3, batch=64, steps=500 * 156, halve=50 * 156, every=156)
-SIZES["paper"] = SimpleNamespace(
-    seeds=5,
-    graph_seeds=5,
-    train=20000,
-    val=1000,
-    test=20000,
+BOTH, THREE = ("cube", "sphere"), (1, 2, 8)
+PAPER = SimpleNamespace(
+    seeds=5, graph_seeds=5, train=20000, val=1000, test=20000, rays=5000, linear_scale=20.0,
     targets={
-        "quadratic": (8, "sphere", 1.0, 5.0),
-        "cos": (2, "cube", 1.0, 2.0),
-        "sqrt": (8, "cube", 2.0, 10.0),
-        "l1": (8, "sphere", 0.5, 10.0),
-        "linear": (32, "sphere", 5.0, 200.0),
+        "quadratic": (8, "sphere", 1.0, 5.0), "cos": (2, "cube", 1.0, 2.0), "sqrt": (8, "cube", 2.0, 10.0),
+        "l1": (8, "sphere", 0.5, 10.0), "linear": (32, "sphere", 5.0, 200.0),
     },
     grid={
         f"{name} d={d} {shape} {near:g}->{far:g}": (d, shape, near, far)
         for name, dimensions, shapes, ranges in (
-            ("quadratic", (1, 2, 8), ("cube", "sphere"), ((0.5, 5), (1, 10))),
-            ("cos", (1, 2, 8), ("cube", "sphere"), ((0.5, 2), (1, 4))),
-            ("sqrt", (1, 2, 8), ("cube",), ((1, 10), (2, 20))),
-            ("l1", (1, 2, 8), ("cube", "sphere"), ((0.5, 5), (1, 10))),
-            ("linear", (1, 16, 32), ("cube", "sphere"), ((5, 100), (5, 150), (5, 200))),
+            ("quadratic", THREE, BOTH, ((0.5, 5), (1, 10))), ("cos", THREE, BOTH, ((0.5, 2), (1, 4))),
+            ("sqrt", THREE, ("cube",), ((1, 10), (2, 20))), ("l1", THREE, BOTH, ((0.5, 5), (1, 10))),
+            ("linear", (1, 16, 32), BOTH, ((5, 100), (5, 150), (5, 200))),
         )
-        for d in dimensions
-        for shape in shapes
-        for near, far in ranges
-    }
-    | {
-        f"{name} width={w} depth={h}": None
-        for name in CURVED
-        for w in (64, 128, 256, 512)
-        for h in (2, 4)
-    },
-    linear_scale=20.0,
+        for d in dimensions for shape in shapes for near, far in ranges
+    } | {f"{name} width={w} depth={h}": None for name in CURVED for w in (64, 128, 256, 512) for h in (2, 4)},
     mlp=PAPER_MLP,
     mlp_of={
         "sqrt": PAPER_MLP | dict(train=2000, steps=500 * 31, halve=50 * 31, every=31),
         "l1": PAPER_MLP | dict(width=256, lr=1e-3),
         "linear": PAPER_LINEAR | dict(train=10000),
     },
-    rays=5000,
     support=PAPER_LINEAR | dict(dimension=32, train=10000),
     kernel_targets=("quadratic", "cos", "l1"),
-    degree=dict(
-        train=5000,
-        val=1000,
-        test=2500,
-        nodes=(20, 29),
-        larger=(50, 99),
-        features=(3, 5.0, 10.0),
-        rounds=2,
-        width=256,
-        lr=0.01,
-        batch=64,
-        steps=300 * 78,
-        halve=50 * 78,
-        every=78,
-    ),
-    path=dict(
-        train=10000,
-        val=1000,
-        test=2500,
-        nodes=(20, 39),
-        larger=(50, 69),
-        rounds=3,
-        width=256,
-        lr=0.005,
-        batch=32,
-        steps=250 * 312,
-        halve=50 * 312,
-        every=312,
-    ),
-    nbody=dict(
-        videos=(100, 100),
-        train=10000,
-        val=2500,
-        test=5000,
-        unit=1.0,
-        feature_unit=1.0,
-        width=128,
-        lr=0.005,
-        batch=32,
-        steps=2000 * 312,
-        halve=50 * 312,
-        every=312,
-    ),
+    degree=dict(train=5000, val=1000, test=2500, nodes=(20, 29), larger=(50, 99), features=(3, 5.0, 10.0), rounds=2,
+                width=256, lr=0.01, batch=64, steps=300 * 78, halve=50 * 78, every=78),
+    path=dict(train=10000, val=1000, test=2500, nodes=(20, 39), larger=(50, 69), rounds=3,
+              width=256, lr=0.005, batch=32, steps=250 * 312, halve=50 * 312, every=312),
+    nbody=dict(videos=(100, 100), train=10000, val=2500, test=5000, unit=1.0, feature_unit=1.0,
+               width=128, lr=0.005, batch=32, steps=2000 * 312, halve=50 * 312, every=312),
 )
-sizes = SIZES[profile]
+# fmt: on
+sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
 LARGE = not FULL or device.type == "cuda"  # hours on a GPU, days on a processor
 NO_GPU = "at the paper's sizes this takes hours on a GPU and days on a processor; no GPU was there"
 seeds, graph_seeds = chapter.seeds(sizes.seeds), chapter.seeds(sizes.graph_seeds)
@@ -600,8 +483,7 @@ for n in CURVED:
     ratios[f"{n}: all official test points, %"] = estimate.mean(per_seed(n, "official"))
 if FULL:  # the listed step size does not learn the cosine; is it the step size?
     again = train_together(
-        [r.data for r in mlp_rows if r.data.name == "cos"],
-        lambda d: sizes.mlp | {"lr": 1e-3},
+        [r.data for r in mlp_rows if r.data.name == "cos"], lambda d: sizes.mlp | {"lr": 1e-3}
     )
     inside, outside = np.array([[r.inside, r.outside] for r in again]).T
     checks = (
@@ -630,9 +512,7 @@ square_rows = train_together(quadratics, activation=Square)
 true_r2 = [
     np.median(
         ray_r_squared(
-            lambda x, d=d: TARGETS["quadratic"](x, d.a),
-            d,
-            numpy_generator(d.seed, "true rays"),
+            lambda x, d=d: TARGETS["quadratic"](x, d.a), d, numpy_generator(d.seed, "true rays")
         )
     )
     for d in quadratics
@@ -714,8 +594,7 @@ if FULL:
     )
 else:
     chapter.not_tested(
-        "c2-l1",
-        "the slow setting needs the paper's 156 000 steps; at this budget it only underfits",
+        "c2-l1", "the slow setting needs the paper's 156 000 steps; at this budget it only underfits"
     )
 
 # %% [markdown]
@@ -736,13 +615,7 @@ def support_data(seed, hide):
     x_test = x_test[beyond(x_test, "cube", radius)]
     rng = numpy_generator(seed, "support", hide)
     x = [points.cube(n, dimension, radius, rng) for n in (sizes.support["train"], sizes.val)]
-    restricted = {
-        "all": 0,
-        "one": 1,
-        "half": dimension // 2,
-        "positive": dimension,
-        "frozen": 0,
-    }[hide]
+    restricted = {"all": 0, "one": 1, "half": dimension // 2, "positive": dimension, "frozen": 0}[hide]
     for block in x:
         block[:, :restricted] = np.abs(block[:, :restricted])
         if hide == "frozen":
@@ -814,17 +687,13 @@ chapter.measure(
     "c4",
     **{
         n: estimate.exact(
-            max(w[n] for w, _ in exact_runs),
-            len(seeds),
-            tolerance=1e-10,
-            method="worst point and seed",
+            max(w[n] for w, _ in exact_runs), len(seeds), tolerance=1e-10, method="worst point and seed"
         )
         for n in exact_runs[0][0]
     },
 )
 chapter.measure(
-    "half-basis",
-    **{n: estimate.mean([h[n] for _, h in exact_runs]) for n in exact_runs[0][1]},
+    "half-basis", **{n: estimate.mean([h[n] for _, h in exact_runs]) for n in exact_runs[0][1]}
 )
 
 # %% [markdown]
@@ -848,11 +717,7 @@ def ray_deviation(name, seed, rays=20):
     slope_at = lambda t: f(augment((t + 1) * v, 1.0)) - f(augment(t * v, 1.0))
     t = np.geomspace(3, 1000, 40)
     slopes = np.stack([slope_at(u) for u in t], 1)  # (rays, T)
-    return (
-        t,
-        np.abs(slopes - f(augment(v, 0.0))[:, None]),
-        np.abs(slopes - slope_at(30.0)[:, None]),
-    )
+    return (t, np.abs(slopes - f(augment(v, 0.0))[:, None]), np.abs(slopes - slope_at(30.0)[:, None]))
 
 
 def exponent(t, deviation):
@@ -902,10 +767,7 @@ with plots.figure(columns=2, size=(9, 3.2)) as (fig, (left, right)):
         f"direction, to {shown['positive'].value:.3g} % when all coordinates are positive. Right: the "
         f"deviation falls with exponent {rates[0, 0]:.2f}, faster than 1/t.",
         {k: v + [None] * len(t) for k, v in columns.items()}
-        | {
-            "t": [None] * len(shown) + t.tolist(),
-            "deviation": [None] * len(shown) + typical.tolist(),
-        },
+        | {"t": [None] * len(shown) + t.tolist(), "deviation": [None] * len(shown) + typical.tolist()},
     )
 figure_3
 
@@ -992,12 +854,7 @@ def constant_errors(fitting, tests):
 s, errors = sizes.degree, {}
 if LARGE:
     spread, spread_outside = s["features"][1:] if s["features"] else (None, None)
-    plan = {
-        "train": s["nodes"],
-        "val": s["nodes"],
-        "inside": s["nodes"],
-        "outside": s["larger"],
-    }
+    plan = {"train": s["nodes"], "val": s["nodes"], "inside": s["nodes"], "outside": s["larger"]}
     count = {"train": s["train"], "val": s["val"], "inside": s["val"], "outside": s["test"]}
     sets = [
         stacked(
@@ -1206,8 +1063,7 @@ if LARGE:
         return estimate.paired_ratio(body_errors[first, kind][0], body_errors[second, kind][0])
 
     chapter.measure(
-        "nbody-learned",
-        **{v: ratio(v, "persistence", "inside") for v in ("plain", "engineered")},
+        "nbody-learned", **{v: ratio(v, "persistence", "inside") for v in ("plain", "engineered")}
     )
     distance = {"plain / engineered": ratio("plain", "engineered", "distance")}
     for v in ("plain", "engineered"):
@@ -1219,8 +1075,7 @@ if FULL and LARGE:
     chapter.measure("c6-mass", **{"plain / engineered": ratio("plain", "engineered", "mass")})
 elif LARGE:
     chapter.not_tested(
-        "c6-mass",
-        "at this budget both networks copy doubled velocities worse than persistence does",
+        "c6-mass", "at this budget both networks copy doubled velocities worse than persistence does"
     )
 else:
     for name in ("nbody-learned", "c6-distance", "c6-mass"):
@@ -1279,12 +1134,7 @@ if sizes.grid and LARGE:
     with plots.figure(size=(7, 3)) as (fig, ax):
         for name in TARGETS:
             chosen = [n for n in sizes.grid if n.split()[0] == name]
-            ax.plot(
-                [far[n].mean() for n in chosen],
-                [r2[n].mean() for n in chosen],
-                "o",
-                label=name,
-            )
+            ax.plot([far[n].mean() for n in chosen], [r2[n].mean() for n in chosen], "o", label=name)
         ax.set(xscale="log", xlabel="error outside, %", ylabel="R² along rays")
         ax.legend()
         figure_5 = chapter.figure(

@@ -57,7 +57,7 @@ PATH = between(XU, "s = sizes.path\n", "# ## Three bodies")
 
 
 def test_curved_activation_refutes_c1(tmp_path):
-    head = replace(HEAD, "    seeds=8,", "    seeds=3,")
+    head = replace(HEAD, "    seeds=8, graph_seeds=5,", "    seeds=3, graph_seeds=5,")
     head += (
         "\nclass Square(nn.Module):\n    leading_axes = True\n    def forward(self, z):\n        return z.square()\n"
     )
@@ -68,7 +68,7 @@ def test_curved_activation_refutes_c1(tmp_path):
 
 
 def test_c1_as_written_is_replicated_at_the_same_size(tmp_path):
-    head = replace(HEAD, "    seeds=8,", "    seeds=3,")
+    head = replace(HEAD, "    seeds=8, graph_seeds=5,", "    seeds=3, graph_seeds=5,")
     assert verdict(head + PLAIN, "c1", ["in-range-quadratic"], tmp_path) == ["replicated", ["replicated"]]
 
 
@@ -85,7 +85,7 @@ def test_another_design_refutes_c4(tmp_path, old, new):
 
 
 def test_without_min_pooling_the_aligned_network_loses_its_lead(tmp_path):
-    head = replace(HEAD, "    graph_seeds=5,\n    train=2000,", "    graph_seeds=3,\n    train=2000,")
+    head = replace(HEAD, "    seeds=8, graph_seeds=5,", "    seeds=8, graph_seeds=3,")
     head = replace(head, 'PATH = ("min/min", "sum/sum", "max/min", ', 'PATH = ("min/min", "sum/sum", ')
     path = replace(PATH, 'near, far = variant.split("/")', 'near, far = variant.replace("min", "sum").split("/")')
     # the control is measured with both tasks at hand: leave it out

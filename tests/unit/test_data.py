@@ -74,6 +74,11 @@ def test_connected_graphs_are_what_they_say():
         assert not a[n:].any()
         assert nx.is_connected(nx.from_numpy_array(a[:n, :n]))
     assert adjacency[3, :6, :6].sum() == 30  # p = 1 is the complete graph
+    padded = graphs.connected_erdos_renyi(nodes, np.array([0.5, 0.2, 0.3, 1.0]), rng(5), size=12)
+    assert padded.shape == (4, 12, 12)
+    assert not padded[:, 9:].any()
+    with pytest.raises(ValueError, match="cannot be padded to 5"):
+        graphs.connected_erdos_renyi(nodes, np.full(4, 0.5), rng(5), size=5)
 
 
 @pytest.mark.parametrize(("nodes", "p"), [([3], [0.0]), ([3], [1.5]), ([0], [0.5]), ([3, 4], [0.5]), ([], [])])

@@ -27,15 +27,18 @@ def is_connected(adjacency: np.ndarray, nodes: np.ndarray) -> np.ndarray:
     return ((reach[:, 0] > 0) | ~present).all(1)
 
 
-def connected_erdos_renyi(nodes: np.ndarray, probability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def connected_erdos_renyi(
+    nodes: np.ndarray, probability: np.ndarray, rng: np.random.Generator, *, size: int | None = None
+) -> np.ndarray:
     """Erdős–Rényi graphs G(n, p) conditioned on being connected, by rejection.
 
     Args:
         nodes: (G,) number of nodes of each graph.
         probability: (G,) edge probability of each graph.
+        size: N, the number of nodes to pad to; the largest graph's by default.
 
     Returns:
-        (G, N, N) bool with N = max(nodes); symmetric, no self-loops.
+        (G, N, N) bool, symmetric, no self-loops.
 
     Raises:
         ValueError: a graph of several nodes with p = 0, or a p outside [0, 1].
@@ -46,7 +49,9 @@ def connected_erdos_renyi(nodes: np.ndarray, probability: np.ndarray, rng: np.ra
         raise ValueError("give one positive number of nodes and one probability per graph")
     if ((probability <= 0) & (nodes > 1)).any() or (probability > 1).any():
         raise ValueError("an edge probability must lie in (0, 1], or no graph is connected")
-    size = int(nodes.max())
+    size = int(nodes.max()) if size is None else size
+    if size < nodes.max():
+        raise ValueError(f"graphs of {nodes.max()} nodes cannot be padded to {size}")
     upper = np.triu(np.ones((size, size), dtype=bool), 1)
     graphs = np.zeros((nodes.size, size, size), dtype=bool)
     pending = np.arange(nodes.size)
@@ -108,7 +113,13 @@ class PathProblems:
 
 
 def path_problems(
-    nodes: np.ndarray, probability: np.ndarray, heaviest: float, hops: int, rng: np.random.Generator
+    nodes: np.ndarray,
+    probability: np.ndarray,
+    heaviest: float,
+    hops: int,
+    rng: np.random.Generator,
+    *,
+    size: int | None = None,
 ) -> PathProblems:
     """Connected Erdős–Rényi graphs with edge weights U[1, heaviest] and a question each.
 
@@ -116,7 +127,7 @@ def path_problems(
     drawn again until they differ and the shortest path has at most ``hops`` edges. Weights are
     continuous, so that path is unique (Xu et al., 2021, official generator).
     """
-    adjacency = connected_erdos_renyi(nodes, probability, rng)
+    adjacency = connected_erdos_renyi(nodes, probability, rng, size=size)
     size, count = adjacency.shape[1], len(adjacency)
     upper = np.triu(rng.uniform(1, heaviest, adjacency.shape), 1)
     weights = np.where(adjacency, upper + upper.transpose(0, 2, 1), np.inf)

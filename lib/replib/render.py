@@ -25,9 +25,11 @@ def escape(text: object) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits, scientific outside 1e-3 .. 1e4."""
+    """Three significant digits, scientific outside 1e-3 .. 1e4; five decimals just below 1, where R² lives."""
     if value == 0:
         return "0"
+    if 0.99 <= abs(value) < 1:
+        return f"{value:.5f}"
     return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"
 
 

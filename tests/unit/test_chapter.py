@@ -205,7 +205,8 @@ def test_a_figures_columns_have_one_length(chapter, data):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0, "0"), (1.2345, "1.23"), (2e-15, "2.00e-15"), (123456.0, "1.23e+05"), (-0.5, "-0.5")]
+    ("value", "text"),
+    [(0.0, "0"), (1.2345, "1.23"), (2e-15, "2.00e-15"), (123456.0, "1.23e+05"), (-0.5, "-0.5"), (0.99987, "0.99987")],
 )
 def test_numbers_for_people(value, text):
     assert render.number(value) == text

@@ -96,6 +96,13 @@ def test_the_other_chapters_finish_and_the_site_shows_the_failures(checkout, fir
     assert {r["chapter"]: r.get("failure") for r in rows} == {GOOD: None, FAILS: "failed", HANGS: "timed out"}
 
 
+def test_what_failed_is_tried_again_even_if_nothing_changed(checkout, first):
+    again = build(checkout, "run", "quick", FAILS)
+    assert f"[quick] {FAILS}: started" in again.stdout
+    assert f"{FAILS} (quick) failed" in again.stdout
+    assert again.returncode == 1
+
+
 def test_a_second_build_repeats_only_what_failed_and_a_third_nothing(checkout, first):
     _, before = state(checkout, GOOD)
     for slug in (FAILS, HANGS):

@@ -65,8 +65,12 @@ def _run(layout: Layout, profile: str, slugs: list[str], cores: str, with_site: 
         for slug in slugs:  # what failed is tried again
             status = read_status(layout.status(slug, profile))
             if status is None or status.state != "ok":
-                layout.status(slug, profile).unlink(missing_ok=True)
-        targets = ["site"] if with_site else [str(layout.outcome(s, profile).relative_to(layout.root)) for s in slugs]
+                for leftover in (layout.status(slug, profile), layout.outcome(slug, profile)):
+                    leftover.unlink(missing_ok=True)
+        # each outcome by name: a missing one would not be missed while what is made from it is still there
+        targets = [str(layout.outcome(s, profile).relative_to(layout.root)) for s in slugs]
+        if with_site:
+            targets.append("site")
         code = _snakemake(layout, targets, cores)
     return max(code, _summary(layout, profile, slugs))
 

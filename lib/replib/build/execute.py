@@ -36,9 +36,9 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONHASHSEED": "0",
     "MPLBACKEND": "agg",
-    # keep freed memory up to 32 MiB a piece: training allocates the same tensors in every step, and
-    # giving the pages back to the system each time costs a third of it
-    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    # keep freed memory up to 8 MiB a piece: training allocates the same tensors in every step, and giving the
+    # pages back to the system each time costs a third of it; larger pieces would leave holes in the heap
+    "MALLOC_MMAP_THRESHOLD_": str(2**23),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
 }
 

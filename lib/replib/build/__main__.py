@@ -11,7 +11,7 @@ import sys
 
 from replib.build.layout import BuildError, Layout, here
 from replib.build.status import Status, read_status
-from replib.record import PROFILES, RecordError, compare, likely_causes
+from replib.record import PROFILES, RecordError
 
 
 def _progress(layout: Layout, status: Status) -> str:
@@ -94,28 +94,6 @@ def _summary(layout: Layout, profile: str, slugs: list[str]) -> int:
     return int(failed > 0)
 
 
-def _compare(layout: Layout) -> int:
-    """Fresh quick records against the published ones."""
-    from replib.build import outcome
-
-    worst = 0
-    for slug in layout.chapters:
-        fresh, old = outcome.load(layout, slug, "quick").record, outcome.published(layout, slug, "quick")
-        if fresh is None or old is None:
-            print(f"{slug}: {'the fresh run failed' if fresh is None else 'nothing published yet'}")
-            worst = 1
-            continue
-        rows = compare(old, fresh)
-        differing = [r for r in rows if r.state == "differs"]
-        for row in differing:
-            print(f"{slug} {row.claim} {row.quantity}: published {row.ours}, now {row.theirs}")
-        if differing:
-            worst = 1
-            print("\n".join(f"    possible cause: {c}" for c in likely_causes(old, fresh)))
-        print(f"{slug}: {len(rows) - len(differing)} of {len(rows)} agree")
-    return worst
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Command line of the build; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m replib.build", description="Build steps of the book.")
@@ -133,7 +111,6 @@ def main(arguments: list[str] | None = None) -> int:
     accept = commands.add_parser("accept", help="publish fresh records")
     accept.add_argument("profile", choices=("quick", "paper"))
     accept.add_argument("slugs", nargs="*")
-    commands.add_parser("compare", help="fresh quick records against the published ones")
     options = parser.parse_args(arguments)
     try:
         layout = here()
@@ -162,8 +139,6 @@ def main(arguments: list[str] | None = None) -> int:
 
             for slug in options.slugs or list(layout.chapters):
                 outcome.accept(layout, slug, options.profile)
-        elif options.command == "compare":
-            return _compare(layout)
     except (BuildError, RecordError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

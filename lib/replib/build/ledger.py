@@ -6,10 +6,9 @@ from replib import render
 from replib.build import outcome
 from replib.build.layout import Layout
 from replib.claims import Verdict
-from replib.record import PROFILES, Record, write_atomically
+from replib.record import Record, write_atomically
 
 SCHEMA_VERSION = 1
-SHOWN = tuple(p for p in PROFILES if p != "smoke")  # smoke's verdicts are never published
 
 
 def claims(layout: Layout) -> list[dict]:

@@ -132,7 +132,7 @@ class Ensemble(nn.Module):
 
     def network(self, index: int) -> nn.Module:
         """One network of the stack as a module of its own, with a copy of its parameters."""
-        module = copy.deepcopy(self._skeleton[0]).to_empty(device=self.stack[0].device)
+        module = copy.deepcopy(self._skeleton[0]).to(self.stack[0].dtype).to_empty(device=self.stack[0].device)
         module.load_state_dict({n: p[index].detach().clone() for n, p in zip(self._names, self.stack, strict=True)})
         return module
 

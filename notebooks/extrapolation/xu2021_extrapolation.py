@@ -37,11 +37,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, kernels, plots
+from replib import estimate, plots
 from replib.chapter import begin
 from replib.claims import above, below, reported
 from replib.data import bodies, graphs, points
 from replib.ensemble import Ensemble, Minibatches, mean_squared_error, train
+from replib.kernels import limit
+from replib.kernels.regression import dual_coefficients
 from replib.models.gnn import GNN
 from replib.models.mlp import mlp
 from replib.randomness import numpy_generator, torch_generator
@@ -649,7 +651,7 @@ chapter.measure(
 # ## The kernel view, exactly
 #
 # A very wide network with small steps does kernel regression with the tangent kernel
-# {footcite}`jacot2018_ntk`. With $\theta$ the angle between $x$ and $z$,
+# {footcite}`jacot2018_ntk`. With $\theta$ the angle between $x$ and $z$, and up to a factor that no prediction depends on,
 #
 # $$K(x, z) = \underbrace{\langle x, z\rangle\,\frac{\pi - \theta}{2\pi}}_{\text{first layer}} +
 #   \underbrace{\frac{|x||z|}{2\pi}\bigl(\sin\theta + (\pi - \theta)\cos\theta\bigr)}_{\text{second layer}} .$$
@@ -661,6 +663,14 @@ chapter.measure(
 
 
 # %%
+def first_layer(x, z):
+    return limit.mlp(x, z, depth=2).layers[0]
+
+
+def both_layers(x, z):
+    return limit.mlp(x, z, depth=2).tangent
+
+
 def opposite_basis(seed, dimension=32, radius=5.0):
     """Worst error on the ±q basis relative to the target's size, and the median relative error on the +q half."""
     rng = numpy_generator(seed, "basis")
@@ -669,16 +679,14 @@ def opposite_basis(seed, dimension=32, radius=5.0):
     x_test = points.ball(2000, dimension, 20.0, rng)
     y_test = x_test @ a
     worst, halved = {}, {}
-    for layers in ("first", "both"):
+    for name, kernel in (("first layer", first_layer), ("both layers", both_layers)):
         for x, result in ((radius * np.vstack([q.T, -q.T]), worst), (radius * q.T, halved)):
-            alpha = kernels.dual_coefficients(kernels.relu_tangent(x, x, layers), x @ a)
-            error = np.abs(kernels.relu_tangent(x_test, x, layers) @ alpha - y_test)
+            alpha = dual_coefficients(kernel(x, x), x @ a)
+            error = np.abs(kernel(x_test, x) @ alpha - y_test)
             if result is worst:
-                result[f"{layers} layer" + "s" * (layers == "both")] = error.max() / np.sqrt(
-                    (y_test**2).mean()
-                )
+                result[name] = error.max() / np.sqrt((y_test**2).mean())
             else:
-                result[f"{layers} layer" + "s" * (layers == "both")] = np.median(error / np.abs(y_test))
+                result[name] = np.median(error / np.abs(y_test))
     return worst, halved
 
 
@@ -711,8 +719,8 @@ def ray_deviation(name, seed, rays=20):
     y = TARGETS[name](x, rng.uniform(-1, 1, (2, 2)))
     augment = lambda x, last: np.column_stack([x, np.full(len(x), last)])
     x = augment(x, 1.0)
-    alpha = kernels.dual_coefficients(kernels.relu_tangent(x, x), y)
-    f = lambda z: kernels.relu_tangent(z, x) @ alpha
+    alpha = dual_coefficients(both_layers(x, x), y)
+    f = lambda z: both_layers(z, x) @ alpha
     v = points.sphere(rays, 2, 1.0, rng)
     slope_at = lambda t: f(augment((t + 1) * v, 1.0)) - f(augment(t * v, 1.0))
     t = np.geomspace(3, 1000, 40)

@@ -117,7 +117,7 @@ def test_a_second_build_repeats_only_what_failed_and_a_third_nothing(checkout, f
     times = {p: p.stat().st_mtime_ns for p in (checkout / "_build").rglob("*.*") if p.is_file() and p.name != ".lock"}
     for path in (checkout / "notebooks").rglob("*.py"):
         path.touch()
-    append(checkout / "lib" / "replib" / "kernels.py", "# unrelated\n")
+    append(checkout / "lib" / "replib" / "kernels" / "sphere.py", "# unrelated\n")
     third = build(checkout, "run", "book")
     assert third.returncode == 0
     assert "started" not in third.stdout

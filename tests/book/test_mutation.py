@@ -51,7 +51,7 @@ def replace(text, old, new):
 
 HEAD = XU[: XU.index("# ## Plain networks")]
 PLAIN = between(XU, "TARGETS = {", "# The controls of the ray test")
-KERNEL = between(XU, "def opposite_basis", "# **Rate (c1t).**")
+KERNEL = between(XU, "def first_layer", "# **Rate (c1t).**")
 GRAPHS = between(XU, "def degree_graphs", "s, errors = sizes.degree")
 PATH = between(XU, "s = sizes.path\n", "# ## Three bodies")
 
@@ -76,7 +76,7 @@ def test_c1_as_written_is_replicated_at_the_same_size(tmp_path):
     ("old", "new"),
     [
         ("np.vstack([q.T, -q.T])", "np.vstack([q.T, q.T[:0]])"),  # no opposite vectors
-        ("kernels.relu_tangent(x_test, x, layers)", "kernels.arc_cosine(x_test, x, 1)"),  # another kernel
+        ("kernel(x_test, x) @ alpha", "limit.mlp(x_test, x, depth=2).covariance @ alpha"),  # another kernel
     ],
 )
 def test_another_design_refutes_c4(tmp_path, old, new):

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 
 def mlp(
@@ -34,3 +35,50 @@ def mlp(
     if isinstance(layers[-1], nn.Identity):
         layers.pop()
     return nn.Sequential(*layers)
+
+
+class NTKMLP(nn.Module):
+    r"""A fully connected network in the parametrisation of Jacot et al. (2018).
+
+    z^(l) = W^(l) a^(l-1) / sqrt(n_(l-1)) + beta b^(l),  a^(0) = x,  a^(l) = a(z^(l)),  output z^(L), all entries of W
+    and b drawn from N(0, 1).
+
+    Args:
+        depth: L, the number of linear layers.
+        bias: beta; 0 leaves the biases out.
+
+    Shapes:
+        (..., inputs) -> (..., 1).
+    """
+
+    leading_axes = True
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        depth: int,
+        *,
+        bias: float = 0.1,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        if min(inputs, width, depth) < 1 or bias < 0:
+            raise ValueError(f"bad size or bias: inputs {inputs}, width {width}, depth {depth}, bias {bias}")
+        sizes = [inputs, *[width] * (depth - 1), 1]
+        self.bias, self.activation = bias, activation()
+        self.layers = nn.ModuleList(
+            skip_init(nn.Linear, fan_in, fan_out, bias=bias > 0)
+            for fan_in, fan_out in zip(sizes, sizes[1:], strict=False)
+        )
+        for parameter in self.parameters():
+            nn.init.normal_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.bias or 1.0
+        for k, layer in enumerate(self.layers):
+            # beta (W a / (beta sqrt n) + b): a plain linear layer, which an ensemble can stack
+            x = scale * layer(x / (scale * layer.weight.shape[-1] ** 0.5))
+            if k < len(self.layers) - 1:
+                x = self.activation(x)
+        return x

@@ -7,7 +7,7 @@ bootstraps with 2000 resamples (Efron and Tibshirani, 1993, ch. 13), computed by
 interval.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,6 +184,42 @@ def spearman(x: ArrayLike, y: ArrayLike) -> Estimate:
         return np.divide((ra * rb).sum(axis), norm, out=np.zeros_like(norm), where=norm > 0)
 
     return _estimate((a, b), statistic, "Spearman's rank correlation", b)
+
+
+def resampled(
+    samples: Sequence[ArrayLike], statistic: Callable[..., float], method: str, *, paired: bool = False
+) -> Estimate:
+    """Any statistic of groups of replicates, such as a slope through the root mean squares of several groups.
+
+    Each group's replicates are resampled independently of the other groups', or with ``paired`` together.
+
+    Args:
+        samples: one array per group, replicates along the first axis; groups may differ in size.
+        statistic: (*groups) -> a number.
+        method: how it was computed, in words.
+    """
+    groups = [np.asarray(s) for s in samples]
+    sizes = [len(g) for g in groups]
+    if not groups or min(sizes) < 2:
+        raise ValueError(f"resampling needs at least 2 replicates in every group, got {sizes}")
+    if paired and len(set(sizes)) != 1:
+        raise ValueError(f"pairs need equally many replicates, got {sizes}")
+    rng = np.random.default_rng(0)
+
+    def resample() -> float:
+        if paired:
+            chosen = rng.integers(sizes[0], size=sizes[0])
+            return statistic(*(g[chosen] for g in groups))
+        return statistic(*(g[rng.integers(n, size=n)] for g, n in zip(groups, sizes, strict=True)))
+
+    value = float(statistic(*groups))
+    drawn = np.array([resample() for _ in range(RESAMPLES)])
+    described = f"{method}; percentile bootstrap over {' + '.join(map(str, sizes))}, {RESAMPLES} resamples"
+    if not (np.isfinite(value) and np.isfinite(drawn).all()):
+        return Estimate(np.nan, np.nan, np.nan, min(sizes), described)
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = min(float(low), value), max(float(high), value)
+    return Estimate(value, low, high, min(sizes), described, (), max((high - low) / 2, 1e-6 * abs(value)))
 
 
 def exact(value: float, n: int = 1, *, tolerance: float, method: str = "exact") -> Estimate:

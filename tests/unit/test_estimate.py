@@ -116,3 +116,27 @@ def test_the_value_lies_in_its_interval_and_the_interval_in_the_range(values):
     e = estimate.mean(values)
     slack = 1e-9 * max(1, max(map(abs, values)))
     assert min(values) - slack <= e.low <= e.value <= e.high <= max(values) + slack
+
+
+def test_resampling_groups_equals_scipy_and_known_error():
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(3, 1, 400), rng.normal(1, 2, 100)
+    ours = estimate.resampled([a, b], lambda a, b: a.mean() - b.mean(), "difference")
+    peer = stats.bootstrap((a, b), lambda a, b, axis: a.mean(axis) - b.mean(axis), method="percentile", rng=rng)
+    assert ours.value == pytest.approx(a.mean() - b.mean())
+    assert (ours.low, ours.high) == pytest.approx(tuple(peer.confidence_interval), abs=0.06)
+    assert ours.high - ours.low == pytest.approx(2 * 1.96 * np.sqrt(1 / 400 + 4 / 100), rel=0.15)
+
+
+def test_resampling_in_pairs_keeps_pairs():
+    x = np.arange(10.0)
+    assert estimate.resampled([x, x + 2], lambda a, b: (b - a).mean(), "gap", paired=True).high == pytest.approx(2)
+    assert estimate.resampled([x, x + 2], lambda a, b: (b - a).mean(), "gap").high > 2.5
+
+
+def test_resampling_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match="at least 2"):
+        estimate.resampled([[1.0], [1.0, 2.0]], lambda a, b: 0.0, "nothing")
+    with pytest.raises(ValueError, match="equally many"):
+        estimate.resampled([[1.0, 3.0, 4.0], [1.0, 2.0]], lambda a, b: 0.0, "nothing", paired=True)
+    assert not estimate.resampled([[1.0, np.nan]], np.mean, "undefined").finite

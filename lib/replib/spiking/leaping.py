@@ -1,0 +1,214 @@
+r"""Tau-leaping of many replicas of a network at once.
+
+A step of length h lets every waiting kick act with probability h / tau, not 1 - exp(-h / tau): then the mean waiting
+time is exactly tau, and Little's law, waiting kicks = kicks sent per ms times tau, holds exactly. In this order:
+
+1. kicks that act now leave the waiting counts, also those that hit a refractory neuron and are lost;
+2. neurons that are not refractory take inhibition first, V - reversal shrinks by (1 - weight / span) per kick, then
+   excitation and drive;
+3. neurons that were refractory at the start leave with probability h / refractory;
+4. neurons at or above the threshold spike;
+5. the kicks of these spikes start to wait, and can act from the next step on.
+
+At h = 0.1 ms and 300 + 100 neurons rates are within about 1 % and synchrony within about 3 % of the exact
+simulation (tests/unit/test_spiking.py compares a smaller network).
+
+Most of the time goes into random numbers. Binomial and Poisson variables come from tables by inversion: one random
+byte decides all but a few per cent of the entries, the others get 32 bits more. The kicks that a neuron gets from c
+spikes are one binomial variable, however many spikes there were.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from replib.spiking.network import Network, State
+
+# a waiting count is a byte
+_MOST = 255
+_CELLS = 256
+_UNDECIDED = 0x80
+
+
+class _Bits:
+    """Random bytes and 32-bit uniforms from a generator's raw output."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.raw = rng.bit_generator.random_raw
+
+    def bytes(self, count: int) -> np.ndarray:
+        return self.raw((count + 7) // 8).view(np.uint8)[:count]
+
+    def uniform(self, count: int) -> np.ndarray:
+        """Uniform in (0, 1), resolution 2^-32."""
+        words = self.raw((count + 1) // 2).view(np.uint32)[:count]
+        return (words + 0.5) * 2.0**-32
+
+
+class _Table:
+    """Variables with rows of cumulative distributions: draws by inversion.
+
+    Args:
+        cumulative: (rows, K) P(X <= k), rising to 1 along each row.
+    """
+
+    def __init__(self, cumulative: np.ndarray) -> None:
+        self.columns = cumulative.shape[1]
+        if self.columns >= _UNDECIDED:
+            raise ValueError(f"a table draws numbers below {_UNDECIDED}, got {self.columns}")
+        self.cumulative = np.ascontiguousarray(cumulative).ravel()
+        edges = np.arange(_CELLS + 1) / _CELLS
+        # for each cell of [0, 1): the smallest possible value, and whether it is the only one
+        low = np.stack([np.searchsorted(row, edges[:-1], side="right") for row in cumulative])
+        high = np.stack([np.searchsorted(row, edges[1:], side="left") for row in cumulative])
+        self.guide = np.where(low == high, low, low | _UNDECIDED).astype(np.uint8).ravel()
+
+    def draw(self, rows: np.ndarray, bits: _Bits) -> np.ndarray:
+        """One variable per entry of ``rows``: (n,) int -> (n,) uint8."""
+        byte = bits.bytes(rows.size)
+        value = self.guide.take((rows << 8) + byte, mode="clip")
+        open_ = np.flatnonzero(value >= _UNDECIDED)  # of booleans: three times as fast as of bytes
+        if open_.size:
+            u = (byte[open_] + bits.uniform(open_.size)) / _CELLS
+            k = (value[open_] ^ _UNDECIDED).astype(np.intp)
+            at = rows[open_] * self.columns
+            while (more := self.cumulative.take(at + k) <= u).any():
+                k += more
+            value[open_] = k
+        return value
+
+
+def _binomials(probabilities: np.ndarray, most: int) -> _Table:
+    """Row p_index * (most + 1) + n is Binomial(n, p)."""
+    n, k = np.arange(most + 1)[:, None], np.arange(_UNDECIDED - 1)
+    k = k[: 2 + np.searchsorted(stats.binom.cdf(k, most, probabilities.max()), 1 - 1e-15)]
+    cumulative = np.concatenate([stats.binom.cdf(k, n, p) for p in probabilities])
+    cumulative[:, -1] = 1.0
+    return _Table(cumulative)
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """The spikes of one step.
+
+    Attributes:
+        replica, neuron: indices, sorted by replica, then neuron.
+        recurrent: whether at least one E kick acted on the neuron in this step.
+    """
+
+    replica: np.ndarray
+    neuron: np.ndarray
+    recurrent: np.ndarray
+
+
+class TauLeaping:
+    """B replicas of a network that step together. Parameters that are arrays have one entry per replica.
+
+    Attributes:
+        state: may be changed between steps.
+        sent: kicks sent so far, by kind of synapse, (B,) each.
+
+    Args:
+        step: h in ms.
+
+    Raises:
+        ValueError: a step that is not small against a waiting time, a state or parameters of another size.
+    """
+
+    def __init__(self, network: Network, state: State, rng: np.random.Generator, *, step: float = 0.1) -> None:
+        self.network, self.state, self.step, self.rng = network, state, step, rng
+        self._bits = _Bits(rng)
+        replicas, shape = len(state), state.v.shape
+        synapses = network.synapses
+        if shape[1] != network.size:
+            raise ValueError(f"the state has {shape[1]} neurons, the network {network.size}")
+        for name, s in synapses.items():
+            for value in (s.weight, s.delay):
+                if np.ndim(value) and np.shape(value) != (replicas,):
+                    raise ValueError(
+                        f"synapse {name} has parameters of shape {np.shape(value)} for {replicas} replicas"
+                    )
+        shortest = min(network.neuron.refractory, *(np.min(s.delay) for s in synapses.values()))
+        if not 0 < step <= shortest / 2:
+            raise ValueError(f"a step of {step} ms is not small against a mean waiting time of {shortest} ms")
+        self.sent = {name: np.zeros(replicas, dtype=np.int64) for name in synapses}
+
+        # act: one row per distinct probability and waiting count
+        delays = {
+            "e": network.per_neuron(synapses["ee"].delay, synapses["ie"].delay, replicas),
+            "i": network.per_neuron(synapses["ei"].delay, synapses["ii"].delay, replicas),
+        }
+        distinct = np.unique(np.concatenate([d.ravel() for d in delays.values()]))
+        self._act = _binomials(step / distinct, _MOST)
+        # which distinct delay each entry has, times the rows of one
+        self._row = {k: (np.searchsorted(distinct, d) * (_MOST + 1)).astype(np.int32) for k, d in delays.items()}
+        # send: kicks that a neuron gets from so many spikes
+        most = max(network.excitatory, network.inhibitory)
+        self._send = {name: _binomials(np.array([s.probability]), most) for name, s in synapses.items()}
+        mean = network.drive.rate * step
+        most_drive = int(stats.poisson.ppf(1 - 1e-15, mean)) + 2
+        self._drive = _Table(stats.poisson.cdf(np.arange(most_drive), mean)[None])
+        self._no_row = np.zeros(state.v.size, dtype=np.int32)
+        self._excite = network.per_neuron(synapses["ee"].weight, synapses["ie"].weight, replicas)
+        span = network.neuron.threshold - network.neuron.reversal
+        self._shrink = 1 - network.per_neuron(synapses["ei"].weight, synapses["ii"].weight, replicas) / span
+
+    def keep(self, replicas: np.ndarray) -> None:
+        """Go on with some replicas only: indices or a mask."""
+        self.state = self.state[replicas]
+        self.sent = {name: count[replicas] for name, count in self.sent.items()}
+        self._row = {k: row[replicas] for k, row in self._row.items()}
+        self._excite, self._shrink = self._excite[replicas], self._shrink[replicas]
+        self._no_row = self._no_row[: self.state.v.size]
+
+    def _rounded(self, x: np.ndarray) -> np.ndarray:
+        """To an integer at random, with mean x."""
+        whole = np.floor(x)
+        return (whole + (self._bits.uniform(x.size) < x - whole)).astype(np.int16)
+
+    def advance(self) -> Spikes:
+        """One step of all replicas."""
+        state, neuron, bits = self.state, self.network.neuron, self._bits
+        v, resting = state.v.ravel(), state.refractory.ravel()
+        acting = {}
+        for kind, waiting in (("e", state.from_e), ("i", state.from_i)):
+            count = self._act.draw((self._row[kind] + waiting).ravel(), bits)
+            waiting -= count.reshape(waiting.shape)
+            acting[kind] = count
+        was_resting = np.flatnonzero(resting)
+
+        hit = np.flatnonzero(acting["i"] != 0)
+        above = (v[hit] - neuron.reversal) * self._shrink.ravel()[hit] ** acting["i"][hit]
+        v[hit] = neuron.reversal + self._rounded(above)
+        v += self._drive.draw(self._no_row, bits)
+        hit = np.flatnonzero(acting["e"] != 0)
+        v[hit] += self._rounded(acting["e"][hit] * self._excite.ravel()[hit])
+        v[was_resting] = neuron.reset  # nothing acts on a refractory neuron
+        resting[was_resting] = bits.uniform(was_resting.size) >= self.step / neuron.refractory
+
+        fired = np.flatnonzero(v >= neuron.threshold)
+        v[fired], resting[fired] = neuron.reset, True
+        replica, index = np.divmod(fired, self.network.size)
+        self._send_kicks(replica, index < self.network.excitatory)
+        return Spikes(replica, index, acting["e"][fired] > 0)
+
+    def _send_kicks(self, replica: np.ndarray, excitatory: np.ndarray) -> None:
+        n_e, bits = self.network.excitatory, self._bits
+        for source, waiting, chosen in (
+            ("e", self.state.from_e, excitatory),
+            ("i", self.state.from_i, ~excitatory),
+        ):
+            spikes = np.bincount(replica[chosen], minlength=len(waiting))
+            active = np.flatnonzero(spikes)
+            if not active.size:
+                continue
+            for target, block in (("e", slice(n_e)), ("i", slice(n_e, None))):
+                width = waiting[0, block].size
+                rows = np.repeat(spikes[active].astype(np.int32), width)
+                kicks = self._send[target + source].draw(rows, bits).reshape(-1, width)
+                total = waiting[active, block] + kicks.astype(np.uint16)
+                if total.max(initial=0) > _MOST:
+                    raise OverflowError(f"more than {_MOST} kicks wait for one neuron: the network runs away")
+                waiting[active, block] = total
+                self.sent[target + source][active] += kicks.sum(1, dtype=np.int64)

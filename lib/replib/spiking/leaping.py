@@ -65,9 +65,11 @@ class _Table:
         self.guide = np.where(low == high, low, low | _UNDECIDED).astype(np.uint8).ravel()
 
     def draw(self, rows: np.ndarray, bits: _Bits) -> np.ndarray:
-        """One variable per entry of ``rows``: (n,) int -> (n,) uint8."""
+        """One variable per entry of ``rows``: (n,) int32 -> (n,) uint8."""
         byte = bits.bytes(rows.size)
-        value = self.guide.take((rows << 8) + byte, mode="clip")
+        cell = np.left_shift(rows, 8)
+        cell += byte
+        value = self.guide.take(cell, mode="clip")
         open_ = np.flatnonzero(value >= _UNDECIDED)  # of booleans: three times as fast as of bytes
         if open_.size:
             u = (byte[open_] + bits.uniform(open_.size)) / _CELLS
@@ -100,6 +102,13 @@ class Spikes:
     replica: np.ndarray
     neuron: np.ndarray
     recurrent: np.ndarray
+
+    def counts(self, excitatory: int, replicas: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Spikes of E, of I, and recurrent ones of E, by replica: (B,) each."""
+        is_e = self.neuron < excitatory
+        return tuple(
+            np.bincount(self.replica[chosen], minlength=replicas) for chosen in (is_e, ~is_e, is_e & self.recurrent)
+        )
 
 
 class TauLeaping:
@@ -135,14 +144,16 @@ class TauLeaping:
         self.sent = {name: np.zeros(replicas, dtype=np.int64) for name in synapses}
 
         # act: one row per distinct probability and waiting count
-        delays = {
-            "e": network.per_neuron(synapses["ee"].delay, synapses["ie"].delay, replicas),
-            "i": network.per_neuron(synapses["ei"].delay, synapses["ii"].delay, replicas),
-        }
-        distinct = np.unique(np.concatenate([d.ravel() for d in delays.values()]))
+        delays = np.stack(
+            [
+                network.per_neuron(synapses["ee"].delay, synapses["ie"].delay, replicas),
+                network.per_neuron(synapses["ei"].delay, synapses["ii"].delay, replicas),
+            ]
+        )  # (2, B, N)
+        distinct = np.unique(delays)
         self._act = _binomials(step / distinct, _MOST)
         # which distinct delay each entry has, times the rows of one
-        self._row = {k: (np.searchsorted(distinct, d) * (_MOST + 1)).astype(np.int32) for k, d in delays.items()}
+        self._row = (np.searchsorted(distinct, delays) * (_MOST + 1)).astype(np.int32)
         # send: kicks that a neuron gets from so many spikes
         most = max(network.excitatory, network.inhibitory)
         self._send = {name: _binomials(np.array([s.probability]), most) for name, s in synapses.items()}
@@ -158,7 +169,7 @@ class TauLeaping:
         """Go on with some replicas only: indices or a mask."""
         self.state = self.state[replicas]
         self.sent = {name: count[replicas] for name, count in self.sent.items()}
-        self._row = {k: row[replicas] for k, row in self._row.items()}
+        self._row = self._row[:, replicas]
         self._excite, self._shrink = self._excite[replicas], self._shrink[replicas]
         self._no_row = self._no_row[: self.state.v.size]
 
@@ -171,19 +182,19 @@ class TauLeaping:
         """One step of all replicas."""
         state, neuron, bits = self.state, self.network.neuron, self._bits
         v, resting = state.v.ravel(), state.refractory.ravel()
-        acting = {}
-        for kind, waiting in (("e", state.from_e), ("i", state.from_i)):
-            count = self._act.draw((self._row[kind] + waiting).ravel(), bits)
-            waiting -= count.reshape(waiting.shape)
-            acting[kind] = count
+        rows = self._row + np.stack([state.from_e, state.from_i])  # (2, B, N)
+        acting = self._act.draw(rows.ravel(), bits).reshape(rows.shape)
+        state.from_e -= acting[0]
+        state.from_i -= acting[1]
+        from_e, from_i = acting.reshape(2, -1)
         was_resting = np.flatnonzero(resting)
 
-        hit = np.flatnonzero(acting["i"] != 0)
-        above = (v[hit] - neuron.reversal) * self._shrink.ravel()[hit] ** acting["i"][hit]
+        hit = np.flatnonzero(from_i != 0)
+        above = (v[hit] - neuron.reversal) * self._shrink.ravel()[hit] ** from_i[hit]
         v[hit] = neuron.reversal + self._rounded(above)
         v += self._drive.draw(self._no_row, bits)
-        hit = np.flatnonzero(acting["e"] != 0)
-        v[hit] += self._rounded(acting["e"][hit] * self._excite.ravel()[hit])
+        hit = np.flatnonzero(from_e != 0)
+        v[hit] += self._rounded(from_e[hit] * self._excite.ravel()[hit])
         v[was_resting] = neuron.reset  # nothing acts on a refractory neuron
         resting[was_resting] = bits.uniform(was_resting.size) >= self.step / neuron.refractory
 
@@ -191,7 +202,7 @@ class TauLeaping:
         v[fired], resting[fired] = neuron.reset, True
         replica, index = np.divmod(fired, self.network.size)
         self._send_kicks(replica, index < self.network.excitatory)
-        return Spikes(replica, index, acting["e"][fired] > 0)
+        return Spikes(replica, index, from_e[fired] > 0)
 
     def _send_kicks(self, replica: np.ndarray, excitatory: np.ndarray) -> None:
         n_e, bits = self.network.excitatory, self._bits

@@ -32,10 +32,7 @@ class Recorder:
         """
         if self.at >= self.steps:
             raise IndexError(f"the recorder was made for {self.steps} steps")
-        is_e = spikes.neuron < self.excitatory
-        replicas = self.e.shape[1]
-        for counts, chosen in ((self.e, is_e), (self.i, ~is_e), (self.recurrent, is_e & spikes.recurrent)):
-            counts[self.at] = np.bincount(spikes.replica[chosen], minlength=replicas)
+        self.e[self.at], self.i[self.at], self.recurrent[self.at] = spikes.counts(self.excitatory, self.e.shape[1])
         if self.raster is not None:
             self.raster.append((self.at, spikes))
         self.at += 1

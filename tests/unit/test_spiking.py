@@ -74,7 +74,7 @@ def test_leaping_conserves_kicks_and_obeys_littles_law():
     _, sim, _, _ = simulate(frozen, 10, 50, 5, drop=0.0)
     for kind, waits in sim.state.waiting(frozen).items():
         assert (waits == sim.sent[kind]).all()
-        assert waits.sum() > 100
+        assert waits.sum() > 50  # 94 are expected of the rarest kind
 
 
 @pytest.mark.parametrize("simulator", ["exact", "leaping"])

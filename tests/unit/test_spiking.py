@@ -152,7 +152,7 @@ def test_states_can_be_taken_put_and_joined():
 def test_tables_draw_the_binomial_distribution(n, p, seed):
     if stats.binom.ppf(1 - 1e-15, 255, p) > 120:
         p = min(p, 0.2)
-    table = leaping._binomials(np.array([0.5 * p, p]), 255)
+    table = leaping._binomials((0.5 * p, p), 255)
     drawn = table.draw(np.full(20_000, 256 + n, dtype=np.int32), leaping._Bits(numpy_generator(seed, "table")))
     assert drawn.max() <= n
     assert drawn.mean() == pytest.approx(n * p, abs=6 * np.sqrt(max(n * p * (1 - p), 1e-9) / 20_000) + 1e-9)
@@ -239,6 +239,8 @@ def test_bad_input():
         gillespie.simulate(net, 0.0, rng)
     with pytest.raises(ValueError, match="whole number of steps"):
         spikes.spike_synchrony(np.zeros((1, 10)), 3, 0.1, 0.5)
+    with pytest.raises(ValueError, match="at least as long"):
+        spikes.spectrum(np.zeros((1, 100)), 3, 0.1)
 
 
 def test_a_network_that_runs_away_says_so():

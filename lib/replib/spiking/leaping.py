@@ -19,6 +19,7 @@ spikes are one binomial variable, however many spikes there were.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -81,10 +82,11 @@ class _Table:
         return value
 
 
-def _binomials(probabilities: np.ndarray, most: int) -> _Table:
+@lru_cache(maxsize=64)
+def _binomials(probabilities: tuple[float, ...], most: int) -> _Table:
     """Row p_index * (most + 1) + n is Binomial(n, p)."""
     n, k = np.arange(most + 1)[:, None], np.arange(_UNDECIDED - 1)
-    k = k[: 2 + np.searchsorted(stats.binom.cdf(k, most, probabilities.max()), 1 - 1e-15)]
+    k = k[: 2 + np.searchsorted(stats.binom.cdf(k, most, max(probabilities)), 1 - 1e-15)]
     cumulative = np.concatenate([stats.binom.cdf(k, n, p) for p in probabilities])
     cumulative[:, -1] = 1.0
     return _Table(cumulative)
@@ -151,12 +153,12 @@ class TauLeaping:
             ]
         )  # (2, B, N)
         distinct = np.unique(delays)
-        self._act = _binomials(step / distinct, _MOST)
+        self._act = _binomials(tuple(step / distinct), _MOST)
         # which distinct delay each entry has, times the rows of one
         self._row = (np.searchsorted(distinct, delays) * (_MOST + 1)).astype(np.int32)
         # send: kicks that a neuron gets from so many spikes
         most = max(network.excitatory, network.inhibitory)
-        self._send = {name: _binomials(np.array([s.probability]), most) for name, s in synapses.items()}
+        self._send = {name: _binomials((s.probability,), most) for name, s in synapses.items()}
         mean = network.drive.rate * step
         most_drive = int(stats.poisson.ppf(1 - 1e-15, mean)) + 2
         self._drive = _Table(stats.poisson.cdf(np.arange(most_drive), mean)[None])

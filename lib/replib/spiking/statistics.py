@@ -71,11 +71,18 @@ def spectrum(counts: np.ndarray, neurons: int, step: float, *, bin: float = 2.5,
 
     The density in spikes per second and neuron, in bins of ``bin`` ms; each window of ``window`` ms has its mean
     removed. Frequencies are interpolated to below 1 Hz by padding with zeros.
+
+    Raises:
+        ValueError: a recording shorter than the window.
     """
     per_bin = round(bin / step)
     length = counts.shape[1] // per_bin * per_bin
     density = counts[:, :length].reshape(len(counts), -1, per_bin).sum(2) / neurons / bin * 1000
     points = round(window / bin)
+    if density.shape[1] < points:
+        raise ValueError(
+            f"a window of {window} ms needs a recording at least as long, got {counts.shape[1] * step:g} ms"
+        )
     return signal.welch(
         density,
         fs=1000 / bin,

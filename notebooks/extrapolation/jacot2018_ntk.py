@@ -1,0 +1,958 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Neural tangent kernel: convergence and generalization in neural networks
+#
+# *Arthur Jacot, Franck Gabriel, Clément Hongler. NeurIPS 2018* {footcite}`jacot2018_ntk`
+#
+# **The question.** Gradient descent moves the parameters of a network. How does the *function* move?
+# Along the tangent kernel $\Theta(x,z)=\langle\partial_\theta f(x),\partial_\theta f(z)\rangle$, for any network.
+# The paper's discovery is what becomes of it at large width: a fixed kernel that can be written down, the same for
+# every initialisation and at every moment of training.
+#
+# **Why it matters.** A non-convex training problem turns into a linear differential equation. How fast it converges, on
+# which components first, and what it predicts between the data then follow from one kernel's eigenvalues.
+#
+# **What was found.** The limit holds in every respect that was measured, and the distance from it shrinks with the width as
+# announced. How wide is wide enough depends on what is asked: trained functions look like the limit long before the
+# slowest component of the residual decays at its predicted rate.
+
+# %% tags=["parameters"]
+profile = "quick"
+seed = 0
+
+# %% tags=["hide-input"]
+import gzip
+from functools import partial
+from itertools import repeat
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from replib import estimate, plots
+from replib.chapter import begin
+from replib.claims import above, below, between, equals, reported
+from replib.data import points
+from replib.ensemble import Ensemble, build_seeded, train
+from replib.kernels import empirical, limit
+from replib.kernels.dual import RELU, quadrature
+from replib.kernels.regression import KernelDescent
+from replib.models.mlp import NTKMLP
+from replib.randomness import numpy_generator
+from scipy.stats import norm
+from torch.optim import SGD
+
+chapter = begin("jacot2018_ntk", profile, seed)
+device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available() else "cpu")
+FULL = profile == "paper"
+LARGE = device.type == "cuda"  # the widest network on images: hours on a GPU, days on a processor
+
+# %% [markdown]
+# ## Sizes
+#
+# `quick` keeps the paper's method and replaces width 10000 by 2048, four layers by two where hundreds of networks are
+# trained, and images by points on a circle. `paper` has the paper's widths and a batch of MNIST and takes one to two hours of
+# one processor core; only where there is a GPU is width 10000 trained on the images too. The mean kernel at the largest
+# width is judged over more initialisations than the paper drew, because the sampling error of ten would exceed the bound.
+
+# %% tags=["hide-input"]
+# fmt: off
+QUICK = SimpleNamespace(
+    initial={  # depth: width: initialisations
+        4: {64: 400, 128: 400, 256: 400, 512: 200, 1024: 100, 2048: 150},
+        3: {64: 50, 256: 50, 1024: 50}, 2: {64: 50, 256: 50, 1024: 50},
+    },
+    moved=dict(widths={64: 10, 128: 10, 256: 10, 512: 5}, depth=4, steps=200),
+    mean_field=dict(widths={64: 10, 128: 10, 256: 10, 512: 10}, depth=2, steps=200),
+    trained=dict(widths={50: 400, 200: 400, 1000: 400}, depth=2, steps=500),
+    gaussian_inputs=dict(widths={512: 5}, depth=4, steps=200),
+    modes=dict(width=2048, narrower=512, nets=10, points=64, steps=250),
+    random_points=None,
+    process=dict(widths=(64, 256, 1024), nets=2000),
+)
+SMOKE = SimpleNamespace(**vars(QUICK) | dict(
+    initial={4: {32: 3, 64: 3}, 3: {32: 2, 64: 2}, 2: {32: 2, 64: 2}},
+    moved=dict(widths={32: 2, 64: 2}, depth=4, steps=20),
+    mean_field=dict(widths={32: 2, 64: 2}, depth=2, steps=20),
+    trained=dict(widths={16: 10, 64: 10}, depth=2, steps=20),
+    gaussian_inputs=dict(widths={32: 2}, depth=4, steps=20),
+    modes=dict(width=128, narrower=64, nets=2, points=16, steps=60),
+    process=dict(widths=(64, 256), nets=50),
+))
+PAPER = SimpleNamespace(**vars(QUICK) | dict(
+    initial={4: {500: 400, 10000: 60}, 3: {500: 50, 2000: 50}, 2: {500: 50, 2000: 50}},
+    moved=dict(widths={500: 10, 10000: 10}, depth=4, steps=200),
+    trained=dict(widths={50: 200, 1000: 200}, depth=4, steps=1000),
+    gaussian_inputs=dict(widths={500: 10}, depth=4, steps=200),
+    modes=QUICK.modes | dict(width=10000, narrower=2048),
+    random_points=dict(points=64, dimension=5),
+    process=dict(widths=(64, 256, 1024, 4096), nets=2000),
+    images=dict(points=512, depths=(4, 5), draws=10, rate=5.0, steps=600,
+                widths={100: 10, 1000: 5} | ({10000: 2} if LARGE else {})),
+))
+# fmt: on
+sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
+BETA = 0.1  # the paper's factor of the biases, everywhere
+widest = {depth: max(counts) for depth, counts in sizes.initial.items()}
+narrow, wide = min(sizes.moved["widths"]), max(sizes.moved["widths"])
+judged = max(sizes.trained["widths"])  # the width whose trained functions are judged
+gaussian = max(sizes.process["widths"]) if FULL else 256  # the width whose kurtosis is judged
+
+# %% [markdown]
+# ## What the paper claims
+#
+# Every claim and every control is declared here with its criterion, before anything is run. A claim
+# counts only if the controls it needs behave as declared. Criteria come from the specification written before this
+# chapter; where a small pilot had been seen, the note says so, and the verdicts rest on seeds that the pilot did
+# not use. The paper's settings and figures were recalled and not checked against its text.
+
+# %% tags=["hide-input"]
+PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
+
+chapter.control(
+    "wrong-depth",
+    "The limit of three layers does not fit networks of four: relative deviation of the mean kernel above 10 %.",
+    above(0.1),
+)
+chapter.claim(
+    "c1",
+    "At initialisation the tangent kernel is random and converges, as widths grow, to an explicit deterministic one.",
+    {
+        "slope of log deviation against log width": equals(-0.5, within=0.1),
+        f"deviation of the mean kernel, width {widest[4]}": below(0.01 if FULL else 0.02),
+        f"deviation of the mean kernel, width {min(sizes.initial[4])}": reported(),
+        "slope, 3 layers": reported(),
+        "slope, 2 layers": reported(),
+    },
+    paper="four layers, widths 500 and 10000; a figure, no numbers",
+    source="Theorem 1, Figure 1 [setting recalled]",
+    needs=("wrong-depth",),
+    note="Deviations are relative root mean squares over angles and, for the slope, initialisations. "
+    + PILOT,
+)
+chapter.control(
+    "mean-field",
+    "With the output divided by a further √width and the step multiplied by the width the kernel keeps moving: "
+    "slope of log relative change against log width above -0.1.",
+    {"slope": above(-0.1), "slope in the tangent scaling, same depth": reported()},
+    note=PILOT,
+)
+chapter.claim(
+    "c2",
+    "During training the kernel stays constant in the limit; at finite width it moves a little, less in wider networks, "
+    "and grows.",
+    (
+        {f"change at {narrow} / change at {wide}": above(3)}
+        if FULL
+        else {
+            "slope of log change against log width": below(-0.4, clear_of=0),
+            f"relative change, width {wide}": below(0.1),
+        }
+    )
+    | {
+        f"growth of the trace, width {narrow}": above(0) if FULL else reported(),
+        f"growth of the trace, width {wide}": reported(),
+        f"the same with Gaussian inputs, width {max(sizes.gaussian_inputs['widths'])}": reported(),
+    },
+    paper="inflation visible at width 500, little at 10000 (200 steps at learning rate 1); a figure, no numbers",
+    source="Theorem 2, Figure 1 [setting recalled]",
+    needs=("mean-field",),
+    note="1/√width is an upper bound; close to 1/width is usual. The run with Gaussian inputs was added after a first "
+    "run had shown no growth at the larger width; it decides nothing. " + PILOT,
+)
+chapter.control(
+    "prior",
+    "The percentiles of untrained networks miss those of the trained limit: distance above 1.",
+    above(1),
+)
+chapter.claim(
+    "c3",
+    "The network function follows a linear differential equation: trained networks match the kernel's predictor and "
+    "spread over initialisations like the limiting Gaussian.",
+    {
+        f"distance of percentiles, width {judged}": below(0.3),
+        "slope of log predictor error against log width": below(0),
+    }
+    | {
+        f"distance of percentiles, width {w}": reported()
+        for w in sizes.trained["widths"]
+        if w != judged
+    },
+    paper="10th, 50th and 90th percentiles agree at width 1000; a figure, no numbers",
+    source="Section 5, Figure 2 [setting recalled]",
+    needs=("prior",),
+    note="The distance is a root mean square over angles and percentiles, in units of the limit's standard deviation. "
+    + PILOT,
+)
+chapter.control(
+    "reversed",
+    "Measured rates do not follow predicted ones in reversed order: slope below 0.",
+    below(0),
+)
+chapter.claim(
+    "c4",
+    "Training converges fastest along the largest kernel principal components, each at the rate of its eigenvalue.",
+    {
+        "slope of log measured against log predicted rate": between(0.9, 1.1),
+        "R²": above(0.98),
+        "smallest ratio of neighbouring mean rates": above(1),
+        "slope, each network's initial kernel held fixed": reported(),
+        "slope, target a quarter as large": reported(),
+        f"slope, width {sizes.modes['narrower']}": reported(),
+    },
+    paper="no figures for the rates; direction and formula",
+    source="Section 5; four Fourier modes on the circle instead of the principal components of images",
+    needs=("reversed",),
+    note="Predicted is the rate of gradient descent in discrete steps, -log(1 - ηλ)/η. The last three quantities were "
+    "added after a first run had left the claim open, to find out why; they decide nothing.",
+)
+RECALLED = (0.0457, 0.00108, 0.00078)
+image_widths = sizes.images["widths"] if FULL else ()
+chapter.claim(
+    "c4-mnist",
+    "The limit kernel on 512 MNIST images has the first three eigenvalues that the paper gives.",
+    {f"eigenvalue {i} / the paper's": equals(1, within=0.2) for i in (1, 2, 3)}
+    | {f"eigenvalue {i} / the paper's, 4 layers": reported() for i in (1, 2, 3)}
+    | {
+        f"{what}, width {w}": reported()
+        for w in image_widths
+        for what in ("rate / predicted", "largest deviation from the line", "growth of the trace")
+    },
+    paper="first three eigenvalues " + ", ".join(f"{v:g}" for v in RECALLED),
+    source="Section 6.3, Figure 3 [figures recalled]",
+    note="The normalisation was searched for, on other draws of images: of six pixel scalings at two to four layers, and "
+    "of four to six layers on pixels in [0, 1], only five layers on the latter gave all three figures. "
+    "Training towards the second component is reported; no criterion was set for it.",
+)
+# ranks on the circle: every frequency but 0 and the highest counts twice
+ALL = 24
+RANKS = {"ReLU": ALL, "tanh": ALL, "z²": 5, "z³": 7}
+WITHOUT_BIAS = {"ReLU": 14, "tanh": 12, "z²": 3, "z³": 4, "ReLU, 3 layers": ALL}
+# on the sphere in five dimensions a polynomial reaches all harmonics up to its degree
+ON_SPHERE = {"ReLU": 64, "tanh": 64, "z²": 20, "z³": 50}
+chapter.control(
+    "without-bias",
+    "Without biases the kernel of two layers is singular for every activation; with three layers ReLU needs none.",
+    {f"rank {name}": equals(rank, within=0.5) for name, rank in WITHOUT_BIAS.items()},
+    note="Derived beforehand: ReLU keeps frequency 1 and the even ones, tanh and z³ odd ones, z² even ones.",
+)
+chapter.claim(
+    "c5",
+    "With biases and at least two layers the limit kernel is positive definite on the sphere, unless the activation is a "
+    "polynomial.",
+    {
+        "smallest / largest eigenvalue, ReLU": above(1e-3),
+        "smallest / largest eigenvalue, tanh": above(1e-8),
+    }
+    | {f"rank {name}": equals(rank, within=0.5) for name, rank in RANKS.items()}
+    | ({f"rank {name}, 5-D": equals(r, within=0.5) for name, r in ON_SPHERE.items()} if FULL else {}),
+    paper="a proposition; the figures here are derived from it for 24 equally spaced points on the circle",
+    source="Proposition 2",
+    needs=("without-bias",),
+    note="Bounds and ranks were derived, and confirmed, before this chapter was written: this is a check of a theorem.",
+)
+chapter.claim(
+    "c6",
+    "At initialisation the function of a wide network is a Gaussian process.",
+    {
+        "largest relative error of the covariance": below(0.1),
+        f"excess kurtosis, width {gaussian}": below(0.1 if FULL else 0.3),
+        "slope of log kurtosis against log width": equals(-1, within=0.2),
+    },
+    paper="no figures; direction only",
+    source="Proposition 1",
+    note="To first order the kurtosis of four layers with these biases is 31/width. " + PILOT,
+)
+chapter.declarations()
+
+# %% [markdown]
+# ## The limit kernel
+#
+# A network of $L$ affine layers is written with explicit factors, so that gradient descent at a learning rate of
+# order 1 does the same at every width:
+#
+# $$z^{(l+1)}=\tfrac{1}{\sqrt{n_l}}W^{(l)}a^{(l)}+\beta b^{(l)},\qquad a^{(0)}=x,\quad a^{(l)}=\sigma(z^{(l)}),\quad f=z^{(L)},$$
+#
+# all entries of $W$ and $b$ drawn from $N(0,1)$; $\sigma$ is the ReLU and $\beta=0.1$. As the widths $n_l$ grow, $f$
+# becomes a Gaussian process with covariance $\Sigma^{(L)}$, and the tangent kernel becomes $\Theta^{(L)}$:
+#
+# $$\Sigma^{(1)}(x,z)=\tfrac{\langle x,z\rangle}{n_0}+\beta^2,\qquad \Sigma^{(l+1)}=\mathbb E[\sigma(u)\sigma(v)]+\beta^2,\qquad
+# \Theta^{(1)}=\Sigma^{(1)},\qquad \Theta^{(l+1)}=\Theta^{(l)}\,\mathbb E[\sigma'(u)\sigma'(v)]+\Sigma^{(l+1)},$$
+#
+# with $(u,v)$ a centred Gaussian pair whose covariance is $\Sigma^{(l)}$ on $\{x,z\}$. For ReLU both expectations are
+# elementary. The kernel of a network at hand needs one backward pass; the library's tests compare both with independent computations.
+
+
+# %%
+def circle(angles):
+    return np.stack([np.cos(angles), np.sin(angles)], -1)
+
+
+def limits(x, z, depth):
+    return limit.mlp(x, z, depth, bias=BETA)
+
+
+def tensor(array):
+    return torch.as_tensor(np.asarray(array), dtype=torch.float32, device=device)
+
+
+def starts(part, width, depth, count, build=NTKMLP, inputs=2):
+    """What makes each of ``count`` networks: its class with sizes, and a seed of its own."""
+    for s in chapter.seeds(count):
+        own = int(numpy_generator(s, part, depth, width).integers(2**31))
+        yield partial(build, inputs, width, depth, bias=BETA), own
+
+
+def stack(networks):
+    builds, own = zip(*networks, strict=True)
+    return Ensemble(builds[0], own).to(device)
+
+
+def root_mean_square(a, axis=None):
+    return np.sqrt(np.mean(np.square(a), axis))
+
+
+def relative(kernel, reference):
+    return root_mean_square(kernel - reference) / root_mean_square(reference)
+
+
+def gather(columns, **values):
+    """Append one line's points to a figure's data; single values are repeated."""
+    length = max(np.size(v) for v in values.values())
+    for name, v in values.items():
+        columns.setdefault(name, []).extend(np.broadcast_to(v, length).tolist())
+
+
+def log_slope(groups, power=1.0):
+    """Slope of log (mean over initialisations)^power against log width, groups: width -> (inits,)."""
+    log_width = np.log(list(groups))
+    return estimate.resampled(
+        list(groups.values()),
+        lambda *g: estimate.slopes(log_width, power * np.log([v.mean() for v in g]))[0],
+        f"log-log slope through the {'root mean squares' if power == 0.5 else 'means'} at each width",
+    )
+
+
+# %% [markdown]
+# ## At initialisation
+#
+# The kernel between $x_0=(1,0)$ and $(\cos\gamma,\sin\gamma)$ is computed at 41 angles $\gamma$. A single network's kernel deviates from
+# the limit at order $1/\sqrt{n}$. The mean over initialisations is biased at order $1/n$ only, so it is
+# judged by itself. Its interval leans upward: resampling adds to the norm of a mean the noise of the mean once more.
+
+# %%
+angles = np.linspace(-np.pi, np.pi, 41)
+ring, at_zero = circle(angles), 20  # angles[20] = 0
+
+
+def kernel(network, x):
+    """Tangent kernel on x (n, d): (n, n) of a network, (nets, n, n) of a stack."""
+    x = tensor(x)
+    x = x.expand(network.size, *x.shape) if isinstance(network, Ensemble) else x
+    return empirical.tangent(network, x).double().cpu().numpy()
+
+
+rows, limit_row = {}, {L: limits(ring[[at_zero]], ring, L).tangent[0] for L in (2, 3, 4)}
+for L, counts in sizes.initial.items():
+    for n, count in counts.items():
+        nets = (build_seeded(*own).to(device) for own in starts("initial", n, L, count))
+        rows[L, n] = np.stack([kernel(net, ring)[at_zero] for net in nets])  # (inits, 41)
+deviation = {  # depth -> width -> squared relative deviation per initialisation
+    L: {n: np.array([relative(row, limit_row[L]) ** 2 for row in rows[L, n]]) for n in counts}
+    for L, counts in sizes.initial.items()
+}
+slope_of_depth = {L: log_slope(d, power=0.5) for L, d in deviation.items()}
+
+
+def mean_deviation(n, formula=4):
+    """Deviation of the mean kernel of four layers from the limit of ``formula`` layers."""
+    return estimate.resampled(
+        [rows[4, n]], lambda k: relative(k.mean(0), limit_row[formula]), "relative, of the mean kernel"
+    )
+
+
+narrowest = min(sizes.initial[4])
+chapter.measure("wrong-depth", mean_deviation(widest[4], formula=3))
+chapter.measure(
+    "c1",
+    **{
+        "slope of log deviation against log width": slope_of_depth[4],
+        f"deviation of the mean kernel, width {widest[4]}": mean_deviation(widest[4]),
+        f"deviation of the mean kernel, width {narrowest}": mean_deviation(narrowest),
+        "slope, 3 layers": slope_of_depth[3],
+        "slope, 2 layers": slope_of_depth[2],
+    },
+)
+
+# %% [markdown]
+# ## During training
+#
+# Networks of four layers learn $f^*(x)=x_1x_2$ on 16 equally spaced points of the circle by gradient descent on
+# $\tfrac{1}{2N}\sum_i(f(x_i)-y_i)^2$ with learning rate 1, which is stable because no eigenvalue of $\Theta/N$ exceeds the largest
+# $\Theta(x,x)<1$. The kernel on the sample is compared before and after, in Frobenius norm. The paper may have drawn
+# Gaussian inputs; a run with such inputs is reported beside.
+#
+# The control is the same training in the *mean-field* scaling. The output is divided by a further $\sqrt n$, the step
+# multiplied by $n$: outputs and kernel have again a limit, but hidden weights now move as far as they are large, so the kernel must move at any width.
+
+
+# %%
+def stacks(part, widths, depth, build=NTKMLP):
+    """Width -> its networks, stacked in pieces that fit the cache of a processor or the memory of a GPU."""
+    for n, count in widths.items():
+        piece = max(1, int((5e7 if LARGE else 5e5) // (4 * n + (depth - 2) * n**2)))
+        own = list(starts(part, n, depth, count, build))
+        yield n, (stack(own[i : i + piece]) for i in range(0, count, piece))
+
+
+def descend(nets, x, y, steps, rate=1.0):
+    """Full-batch gradient descent of every network on (1/2N) sum (f - y)^2, x (N, d), y (N,) or (nets, N).
+    Returns f on the sample before each step, (steps, nets, N)."""
+    path = []
+
+    def cost(nets, _):
+        f = nets(x, shared=True).squeeze(-1)
+        path.append(f.detach())
+        return (f - y).square().mean(1) / 2
+
+    train(nets, cost, repeat(None), steps, partial(SGD, lr=rate))
+    return torch.stack(path).double().cpu().numpy()
+
+
+def outputs(nets, x):
+    with torch.no_grad():
+        return nets(tensor(x), shared=True).squeeze(-1).double().cpu().numpy()
+
+
+def product(x):
+    return x[:, 0] * x[:, 1]
+
+
+sixteen = circle(2 * np.pi * np.arange(16) / 16)
+
+
+def trained_kernels(part, widths, depth, steps, build=NTKMLP, rate=lambda n: 1.0, sample=sixteen):
+    """Width -> (relative change, growth of the trace, rows before, rows after), one entry per initialisation."""
+    found = {}
+    for n, groups in stacks(part, widths, depth, build):
+        parts = []
+        for nets in groups:
+            k0, row0 = kernel(nets, sample), kernel(nets, ring)[:, at_zero]
+            descend(nets, tensor(sample), tensor(product(sample)), steps, rate(n))
+            k1, row1 = kernel(nets, sample), kernel(nets, ring)[:, at_zero]
+            change = np.linalg.norm(k1 - k0, axis=(1, 2)) / np.linalg.norm(k0, axis=(1, 2))
+            growth = np.trace(k1, axis1=1, axis2=2) / np.trace(k0, axis1=1, axis2=2) - 1
+            parts.append((change, growth, row0, row1))
+        found[n] = tuple(np.concatenate(p) for p in zip(*parts, strict=True))
+    return found
+
+
+class MeanField(NTKMLP):
+    def forward(self, x):
+        return super().forward(x) / self.layers[-1].weight.shape[-1] ** 0.5
+
+
+moved = trained_kernels("moved", **sizes.moved)
+moved_shallow = trained_kernels("tangent scaling", **sizes.mean_field)
+gaussian_points = numpy_generator(chapter.seeds(1)[0], "inputs").standard_normal((16, 2))
+moved_gaussian = trained_kernels("Gaussian inputs", **sizes.gaussian_inputs, sample=gaussian_points)
+moved_mean_field = trained_kernels("mean field", **sizes.mean_field, build=MeanField, rate=float)
+change_slope, shallow_slope, free_slope = (
+    log_slope({n: parts[0] for n, parts in found.items()})
+    for found in (moved, moved_shallow, moved_mean_field)
+)
+chapter.measure(
+    "mean-field", **{"slope": free_slope, "slope in the tangent scaling, same depth": shallow_slope}
+)
+if FULL:
+    movement = {
+        f"change at {narrow} / change at {wide}": estimate.resampled(
+            [moved[narrow][0], moved[wide][0]], lambda a, b: a.mean() / b.mean(), "ratio of means"
+        )
+    }
+else:
+    movement = {
+        "slope of log change against log width": change_slope,
+        f"relative change, width {wide}": estimate.mean(moved[wide][0]),
+    }
+for n in (narrow, wide):
+    movement[f"growth of the trace, width {n}"] = estimate.mean(moved[n][1])
+for n, parts in moved_gaussian.items():
+    movement[f"the same with Gaussian inputs, width {n}"] = estimate.mean(parts[1])
+chapter.measure("c2", **movement)
+
+# %% tags=["hide-input"]
+with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
+    columns = {}
+    for ax, n in zip(axes, (narrow, wide), strict=True):
+        for stage, lines, colour in zip(("before", "after"), moved[n][2:], plots.PALETTE, strict=False):
+            ax.plot(angles, lines.T, color=colour, lw=0.7, alpha=0.7)[0].set_label(stage)
+            for i, line in enumerate(lines):
+                gather(columns, width=n, initialisation=i, stage=stage, angle=angles, kernel=line)
+        ax.plot(angles, limit_row[4], "--", color="gray", lw=2, label="limit")
+        ax.set(title=f"width {n}", xlabel="angle γ")
+    axes[0].set(ylabel="Θ((1, 0), (cos γ, sin γ))")
+    axes[0].legend()
+    spread = [relative(moved[n][2], limit_row[4]) for n in (narrow, wide)]
+    figure_1 = chapter.figure(
+        fig,
+        f"The tangent kernel against the angle before and after {sizes.moved['steps']} steps, one thin line per "
+        "initialisation, and the limit of infinite width (dashed). Wider networks scatter less and move less.",
+        f"At width {narrow} the kernels scatter about the limit by {spread[0]:.0%} before training and change by "
+        f"{moved[narrow][0].mean():.1%} in it; at width {wide} by {spread[1]:.0%} and {moved[wide][0].mean():.1%}.",
+        columns,
+    )
+figure_1
+
+# %% tags=["hide-input"]
+shallow = sizes.mean_field["depth"]
+panels = [
+    {f"{L} layers": {n: np.sqrt(v.mean()) for n, v in d.items()} for L, d in deviation.items()},
+    {
+        label: {n: parts[0].mean() for n, parts in found.items()}
+        for label, found in (
+            (f"tangent scaling, {sizes.moved['depth']} layers", moved),
+            (f"tangent scaling, {shallow} layers", moved_shallow),
+            (f"mean-field scaling, {shallow} layers", moved_mean_field),
+        )
+    },
+]
+with plots.figure(columns=2, size=(9, 3.4)) as (fig, axes):
+    columns = {}
+    for ax, panel in zip(axes, panels, strict=True):
+        for (label, values), marker in zip(panel.items(), plots.MARKERS, strict=False):
+            n, v = np.array(list(values)), np.array(list(values.values()))
+            ax.plot(n, v, marker=marker, label=label)
+            gather(
+                columns, panel=ax.get_subplotspec().colspan.start + 1, series=label, width=n, value=v
+            )
+            if marker == "o":
+                ax.plot(
+                    n, 0.75 * v[0] * (n / n[0]) ** -0.5, ":", color="gray", label="slope -1/2", zorder=1
+                )
+                ax.set(xscale="log", yscale="log", xlabel="width")
+        low, high = ax.get_xlim()
+        ax.set_xticks([w for w in 2 ** np.arange(15) if low < w < high])
+        ax.xaxis.set_major_formatter("{x:.0f}")
+        ax.set_xticks([], minor=True)
+    axes[0].legend(fontsize="small", loc="lower left")
+    axes[1].legend(fontsize="small", loc="upper right", bbox_to_anchor=(1, 0.9))
+    axes[0].set(title="at initialisation", ylabel="relative deviation from the limit")
+    axes[1].set(title="during training", ylabel="relative change of the kernel")
+    figure_2 = chapter.figure(
+        fig,
+        "Left: relative root mean square deviation of the initial kernel from its limit. Right: relative change of the "
+        "kernel on the sample during training. Dotted lines have slope -1/2.",
+        f"The initial deviation falls with slope {slope_of_depth[4].value:.2f} at four layers. The change during training "
+        f"falls with slope {change_slope.value:.2f}; in the mean-field scaling the slope is {free_slope.value:.2f}.",
+        columns,
+    )
+figure_2
+
+# %% [markdown]
+# ## The trained function
+#
+# With a constant kernel, training is linear. On the sample $X$ with labels $y$, and anywhere else,
+#
+# $$f_t(x)=f_0(x)+M(x)\,\bigl(y-f_0(X)\bigr),\qquad M(x)=\Theta(x,X)\,\Theta^{-1}\bigl(I-(I-\tfrac{\eta}{N}\Theta)^{t}\bigr),$$
+#
+# where $\Theta=\Theta(X,X)$, $\eta$ is the learning rate and $t$ counts steps of gradient descent (in continuous time the power
+# is an exponential). Since $f_0$ is a Gaussian process with covariance $\Sigma$, so is $f_t$: its mean is $My$, its covariance
+# $\Sigma(x,z)-M\Sigma(X,z)-\Sigma(x,X)M^\top+M\,\Sigma(X,X)\,M^\top$. Percentiles of networks trained on four points of the circle
+# are compared with those of this Gaussian at 50 angles. The predictor is compared network by network, each with its own $f_0$.
+
+# %%
+s = sizes.trained
+data_angles = np.array([0.4, 1.7, 2.9, 5.0])
+four = circle(data_angles)
+target, N = product(four), 4
+test_angles = np.linspace(0, 2 * np.pi, 50, endpoint=False)
+test = circle(test_angles)
+on, cross, off = (limits(a, b, s["depth"]) for a, b in ((four, four), (test, four), (test, test)))
+M = KernelDescent(on.tangent / N).operator(cross.tangent / N, s["steps"], step=1.0)  # (50, 4)
+mixed = M @ cross.covariance.T
+covariance = off.covariance - mixed - mixed.T + M @ on.covariance @ M.T
+deviation_of_limit = np.sqrt(np.diag(covariance))
+LEVELS = (0.1, 0.5, 0.9)
+limit_percentiles = M @ target + norm.ppf(LEVELS)[:, None] * deviation_of_limit  # (3, 50)
+
+
+def distance(f):
+    """Of the percentiles of functions (nets, 50) from the limit's, in units of its standard deviation."""
+    gap = np.quantile(f, LEVELS, axis=0) - limit_percentiles
+    return root_mean_square(gap) / root_mean_square(deviation_of_limit)
+
+
+untrained, functions, predictor_error = {}, {}, {}
+for n, groups in stacks("trained", s["widths"], s["depth"]):
+    parts = []
+    for nets in groups:
+        start = outputs(nets, test)
+        path = descend(nets, tensor(four), tensor(target), s["steps"])
+        parts.append((start, outputs(nets, test), start + (target - path[0]) @ M.T))
+    untrained[n], functions[n], predicted = (np.concatenate(p) for p in zip(*parts, strict=True))
+    predictor_error[n] = np.square(functions[n] - predicted).mean(1)
+measured = {
+    n: estimate.resampled([f], distance, "distance of percentiles from the limiting Gaussian's")
+    for n, f in functions.items()
+}
+chapter.measure(
+    "prior", estimate.resampled([untrained[judged]], distance, "the same distance before training")
+)
+chapter.measure(
+    "c3",
+    **{f"distance of percentiles, width {n}": e for n, e in measured.items()},
+    **{"slope of log predictor error against log width": log_slope(predictor_error, power=0.5)},
+)
+
+# %% tags=["hide-input"]
+with plots.figure(columns=len(functions), size=(10, 3.2), sharey=True) as (fig, axes):
+    columns = {}
+    for ax, (n, f) in zip(axes, functions.items(), strict=True):
+        for k, (level, found) in enumerate(zip(LEVELS, np.quantile(f, LEVELS, axis=0), strict=True)):
+            line = limit_percentiles[k]
+            ax.plot(test_angles, found, color=plots.PALETTE[0], label="networks" if k == 0 else None)
+            ax.plot(test_angles, line, "--", color=plots.PALETTE[1], label="limit" if k == 0 else None)
+            gather(columns, width=n, percentile=level, angle=test_angles, networks=found, limit=line)
+        ax.plot(data_angles, target, "o", color=plots.PALETTE[2], markeredgecolor="white", label="data")
+        ax.set(title=f"width {n}", xlabel="angle")
+    axes[0].set(ylabel="f after training")
+    axes[0].legend()
+    figure_3 = chapter.figure(
+        fig,
+        "10th, 50th and 90th percentiles over initialisations of the trained functions, and those of the limiting Gaussian.",
+        "The distance of the percentiles from the limit, in units of its standard deviation, is "
+        + ", ".join(f"{e.value:.2f} at width {n}" for n, e in measured.items())
+        + ".",
+        columns,
+    )
+figure_3
+
+# %% [markdown]
+# ## Component by component
+#
+# In the eigenbasis of $\Theta(X,X)/N$ the equation falls apart: the residual along an eigenvector of eigenvalue $\lambda$ is
+# multiplied by $1-\eta\lambda$ in each step and decays at the rate $-\log(1-\eta\lambda)/\eta$ in the time $t=\eta\cdot$steps; for small $\eta\lambda$
+# this is $\lambda$. On equally spaced points of the circle the eigenvectors are the Fourier modes, in pairs of equal
+# eigenvalue from frequency 1 on, so the norm of the projection on a pair is measured. The target is the sum of the modes of
+# frequency 0, 1, 2 and 4, each of mean square 1. Networks of two layers learn it on top of their own initial function, so the
+# residual starts as minus the target. Each rate is a slope of the log coefficient against time, fitted while the coefficient is above 10 % of its start (at least three points).
+
+# %%
+s = sizes.modes
+theta = 2 * np.pi * np.arange(s["points"]) / s["points"]
+FREQUENCIES = (0, 1, 2, 4)
+pairs = np.stack([[np.cos(k * theta), np.sin(k * theta)] for k in FREQUENCIES])  # (4, 2, N)
+pairs /= np.sqrt(np.square(pairs[:, :1]).mean(2, keepdims=True))  # mean square 1
+gram = limits(circle(theta), circle(theta), 2).tangent / s["points"]
+eigenvalues = np.array([c @ gram @ c / (c @ c) for c in pairs[:, 0]])
+eta = 0.5 / np.linalg.eigvalsh(gram).max()
+predicted_rates = -np.log1p(-eta * eigenvalues) / eta
+
+
+def residual_path(nets, x, target, steps, rate):
+    """Residual f - f_0 - target before each step, (steps, nets, N), of networks that learn f_0 + target."""
+    path = descend(nets, tensor(x), tensor(outputs(nets, x) + target), steps, rate)
+    return path - path[0] - target
+
+
+def coefficients(residuals):
+    """Norm of the projection on each pair, (steps, nets, N) -> (steps, nets, 4)."""
+    return np.linalg.norm(np.einsum("tsn,kpn->tskp", residuals, pairs) / s["points"], axis=3)
+
+
+def decay_rate(time, coefficient):
+    """Minus the slope of the log coefficient while it is above 10 % of its start (at least 3 points)."""
+    low = np.flatnonzero(coefficient <= 0.1 * coefficient[0])
+    end = max(3, low[0]) if low.size else len(time)
+    return -estimate.slopes(time[:end], np.log(coefficient[:end]))[0]
+
+
+def decay_rates(path):
+    """(steps, nets, 4) -> (nets, 4)."""
+    return np.array([[decay_rate(time, c) for c in net.T] for net in path.swapaxes(0, 1)])
+
+
+time, x, target = eta * np.arange(s["steps"]), circle(theta), pairs[:, 0].sum(0)
+paths = {}
+cases = {"judged": (s["width"], 1.0), "small": (s["width"], 0.25), "narrow": (s["narrower"], 1.0)}
+for case, (n, size) in cases.items():
+    nets = stack(starts("modes", n, 2, s["nets"]))
+    if case == "judged":  # the same networks once more, their initial kernels held fixed
+        descents = [KernelDescent(k / s["points"]) for k in kernel(nets, x)]
+        fixed = [d.residual(-target, np.arange(s["steps"]), step=eta) for d in descents]
+        paths["fixed"] = coefficients(np.stack(fixed, 1))
+    paths[case] = coefficients(residual_path(nets, x, size * target, s["steps"], eta))
+rates = {case: decay_rates(path) for case, path in paths.items()}
+rate_slopes = {case: estimate.loglog_slope(predicted_rates, r) for case, r in rates.items()}
+chapter.measure("reversed", estimate.loglog_slope(predicted_rates[::-1], rates["judged"]))
+judged_rates = rates["judged"]
+chapter.measure(
+    "c4",
+    **{
+        "slope of log measured against log predicted rate": rate_slopes["judged"],
+        "slope, each network's initial kernel held fixed": rate_slopes["fixed"],
+        "slope, target a quarter as large": rate_slopes["small"],
+        f"slope, width {s['narrower']}": rate_slopes["narrow"],
+        "R²": estimate.resampled(
+            [np.log(judged_rates)],
+            lambda r: np.corrcoef(np.log(predicted_rates), r.mean(0))[0, 1] ** 2,
+            "R² of the mean log rates",
+        ),
+        "smallest ratio of neighbouring mean rates": estimate.resampled(
+            [judged_rates], lambda r: (r.mean(0)[:-1] / r.mean(0)[1:]).min(), "smallest of three"
+        ),
+    },
+)
+
+# %% tags=["hide-input"]
+with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
+    columns = {}
+    for k, frequency in enumerate(FREQUENCIES):
+        found, expected = paths["judged"][:, :, k], np.exp(-predicted_rates[k] * time)
+        for ax in axes:
+            ax.plot(time, found, color=plots.PALETTE[k], lw=0.5, alpha=0.4)
+            ax.plot(time, found.mean(1), color=plots.PALETTE[k], label=f"frequency {frequency}")
+            ax.plot(time, expected, "--", color=plots.PALETTE[k])
+            ax.plot(time, np.exp(-eigenvalues[k] * time), ":", color="gray", lw=1)
+        gather(columns, frequency=frequency, time=time, mean=found.mean(1), predicted=expected)
+    axes[0].set(
+        yscale="log", ylim=(0.02, 1.3), xlim=(0, 60), xlabel="time", ylabel="residual coefficient"
+    )
+    axes[1].set(xlim=(0, time[-1]), xlabel="time")
+    axes[0].legend(fontsize="small")
+    slowest = (rates["judged"] / predicted_rates).mean(0)
+    figure_4 = chapter.figure(
+        fig,
+        "Residual along four eigenvectors against time, the beginning enlarged on the left: each network (thin), their "
+        "mean (solid), the prediction for gradient descent (dashed) and exp(-λt) of continuous time (dotted).",
+        "Curves on a logarithmic axis, steeper for larger eigenvalues; the fast ones follow their predictions. "
+        "Mean measured over predicted rate: "
+        + ", ".join(f"{r:.2f} at frequency {k}" for k, r in zip(FREQUENCIES, slowest, strict=True))
+        + ".",
+        columns,
+    )
+figure_4
+
+# %% [markdown]
+# ### A batch of MNIST
+#
+# The paper takes 512 images, computes the first three principal components of the kernel, and trains towards a target along
+# the second one: $f^*=f_0+\tfrac12 f^{(2)}$ with $f^{(2)}$ of mean square 1. At infinite width the residual stays on the line $f^{(2)}$
+# and shrinks at the rate of $\lambda_2$. At finite width it also leaves the line. The paper profile does this; the quick one downloads nothing.
+
+# %%
+image_paths = {}
+if FULL:
+    s = sizes.images
+    packed = gzip.decompress(chapter.data("MNIST")["train-images-idx3-ubyte.gz"].read_bytes())
+    pixels = np.frombuffer(packed, np.uint8, offset=16).reshape(-1, 784)
+
+    def batch(i):
+        chosen = numpy_generator(i, "images").choice(len(pixels), s["points"], replace=False)
+        return pixels[chosen] / 255
+
+    def image_gram(x, depth):
+        return limits(x, x, depth).tangent / len(x)
+
+    quantities = {}
+    for L in s["depths"]:
+        leading = [
+            np.linalg.eigvalsh(image_gram(batch(i), L))[:-4:-1] for i in chapter.seeds(s["draws"])
+        ]
+        for i, v in enumerate(np.array(leading).T):
+            name = f"eigenvalue {i + 1} / the paper's{', 4 layers' if L == 4 else ''}"
+            quantities[name] = estimate.mean(v / RECALLED[i])
+    x, L = batch(chapter.seeds(1)[0]), max(s["depths"])
+    values, vectors = np.linalg.eigh(image_gram(x, L))
+    second = vectors[:, -2] * np.sqrt(len(x))
+    second_rate = -np.log1p(-s["rate"] * values[-2]) / s["rate"]
+    image_time = s["rate"] * np.arange(s["steps"])
+    for n, count in s["widths"].items():
+        along, across, growth = [], [], []
+        for one in starts("images", n, L, count, inputs=784):
+            net = stack([one])
+            before = np.trace(kernel(net, x)[0])
+            path = residual_path(net, x, second / 2, s["steps"], s["rate"])[:, 0]
+            g = path @ second / len(x)
+            along.append(np.abs(g))
+            across.append(root_mean_square(path - np.outer(g, second), axis=1))
+            growth.append(np.trace(kernel(net, x)[0]) / before - 1)
+        image_paths[n] = np.array(along), np.array(across)  # (inits, steps) each
+        rate = [decay_rate(image_time, a) for a in along]
+        quantities[f"rate / predicted, width {n}"] = estimate.mean(np.array(rate) / second_rate)
+        quantities[f"largest deviation from the line, width {n}"] = estimate.mean(
+            np.max(across, 1) / 0.5
+        )
+        quantities[f"growth of the trace, width {n}"] = estimate.mean(growth)
+    chapter.measure("c4-mnist", **quantities)
+else:
+    chapter.not_tested("c4-mnist", "needs MNIST: the quick profile downloads nothing")
+
+# %% tags=["hide-input"]
+figure_5 = None
+if FULL:
+    with plots.figure(columns=2, size=(9, 3.4)) as (fig, axes):
+        columns = {}
+        for (n, parts), colour in zip(image_paths.items(), plots.PALETTE, strict=False):
+            for ax, lines in zip(axes, parts, strict=True):
+                ax.plot(image_time, lines.T, color=colour, lw=0.5, alpha=0.4)
+                ax.plot(image_time, lines.mean(0), color=colour, label=f"width {n}")
+            along, across = (p.mean(0) for p in parts)
+            gather(columns, width=n, time=image_time, along=along, across=across)
+        axes[0].plot(
+            image_time, 0.5 * np.exp(-second_rate * image_time), "--", color="gray", label="limit"
+        )
+        axes[0].set(yscale="log", xlabel="time", ylabel="residual along the component")
+        axes[1].set(xlabel="time", ylabel="deviation from the line")
+        axes[0].legend()
+        figure_5 = chapter.figure(
+            fig,
+            "512 MNIST images, target along the second principal component: the residual along it (left, with the limit "
+            "dashed) and orthogonal to it (right), each network (thin) and their mean.",
+            "Largest mean deviation from the straight line: "
+            + ", ".join(f"{p[1].mean(0).max():.3f} at width {n}" for n, p in image_paths.items())
+            + ".",
+            columns,
+        )
+figure_5
+
+# %% [markdown]
+# ## When the kernel is positive definite
+#
+# A polynomial activation of degree $r$ makes the kernel of two layers a polynomial of degree $r$ in $\langle x,z\rangle$, and on the circle
+# such a kernel sees only frequencies up to $r$: rank $2r+1$. Any other activation reaches all frequencies. The
+# biases are needed: without them the ReLU kernel of two layers is blind to odd frequencies above 1, and an odd activation to the even ones.
+
+# %%
+TANH = quadrature("tanh", np.tanh, lambda z: 1 - np.tanh(z) ** 2)
+SQUARE = quadrature("z²", np.square, lambda z: 2 * z, nodes=8)
+CUBE = quadrature("z³", lambda z: z**3, lambda z: 3 * z**2, nodes=8)
+ACTIVATIONS = {"ReLU": RELU, "tanh": TANH, "z²": SQUARE, "z³": CUBE}
+
+
+def eigenvalues_of(x, name, bias=BETA, depth=2):
+    return np.linalg.eigvalsh(limit.mlp(x, x, depth, ACTIVATIONS[name], bias).tangent)
+
+
+def rank(*args):
+    values = eigenvalues_of(*args)
+    found = (values > 1e-12 * values[-1]).sum()
+    return estimate.exact(found, tolerance=0.1, method="eigenvalues above 1e-12 of the largest")
+
+
+even = circle(2 * np.pi * np.arange(ALL) / ALL)
+quantities = {f"rank {name}": rank(even, name) for name in ACTIVATIONS}
+for name in ("ReLU", "tanh"):
+    v = eigenvalues_of(even, name)
+    quantities[f"smallest / largest eigenvalue, {name}"] = estimate.exact(v[0] / v[-1], tolerance=1e-10)
+if sizes.random_points:
+    rng = numpy_generator(chapter.seeds(1)[0], "sphere")
+    x = points.sphere(sizes.random_points["points"], sizes.random_points["dimension"], 1.0, rng)
+    quantities |= {f"rank {name}, 5-D": rank(x, name) for name in ACTIVATIONS}
+chapter.measure("c5", **quantities)
+quantities = {f"rank {name}": rank(even, name, 0.0) for name in ACTIVATIONS}
+chapter.measure("without-bias", **quantities, **{"rank ReLU, 3 layers": rank(even, "ReLU", 0.0, 3)})
+
+# %% [markdown]
+# ## A Gaussian process at initialisation
+#
+# Given the last hidden layer, the output is exactly Gaussian: its covariance over the last weights is
+# $C(x,z)=\langle a(x),a(z)\rangle/n+\beta^2$. Over all weights it is a mixture of Gaussians with random covariance $C$, so
+# $\mathbb E[C]$ is its covariance and $3\operatorname{Var}(C(x,x))/\mathbb E[C(x,x)]^2$ its excess kurtosis, both without the noise of sampling outputs.
+# Neurons of a layer are independent given the layer below, with covariance $C$, so networks can be drawn neuron by neuron. Four layers, three inputs.
+
+# %%
+three = circle(np.array([0.0, 1.0, 2.5]))
+s = sizes.process
+expected = limits(three, three, 4).covariance
+
+
+def conditional_covariances(n, nets, rng):
+    """C of random networks of four layers and width n, (nets, 3, 3)."""
+    C = np.broadcast_to(limits(three, three, 1).covariance, (nets, 3, 3))
+    for _ in range(3):
+        z = rng.standard_normal((nets, n, 3)) @ np.linalg.cholesky(C).mT
+        a = np.maximum(z, 0)
+        C = a.mT @ a / n + BETA**2
+    return C
+
+
+def kurtosis(C):
+    own = np.diagonal(C, axis1=1, axis2=2)  # (nets, 3)
+    return (3 * own.var(0) / own.mean(0) ** 2).mean()
+
+
+def kurtosis_slope(*groups):
+    return estimate.slopes(np.log(s["widths"]), np.log([kurtosis(C) for C in groups]))[0]
+
+
+drawn = {
+    n: conditional_covariances(n, s["nets"], numpy_generator(chapter.seeds(1)[0], "process", n))
+    for n in s["widths"]
+}
+chapter.measure(
+    "c6",
+    **{
+        "largest relative error of the covariance": estimate.resampled(
+            list(drawn.values()),
+            lambda *groups: max(np.abs(C.mean(0) / expected - 1).max() for C in groups),
+            "largest error over widths and pairs of inputs",
+        ),
+        f"excess kurtosis, width {gaussian}": estimate.resampled(
+            [drawn[gaussian]], kurtosis, "from the variance of the conditional variance"
+        ),
+        "slope of log kurtosis against log width": estimate.resampled(
+            list(drawn.values()), kurtosis_slope, "log-log slope over the widths"
+        ),
+    },
+)
+
+# %% [markdown]
+# ## Verdict
+
+# %% tags=["nbval-check-output"]
+chapter.verdicts()
+
+# %%
+chapter.report()
+
+# %% [markdown]
+# **What was easy.** The limit kernel, its rank and the Gaussian process at initialisation: each is a short calculation, and
+# networks of moderate width already show the rates of convergence. The linear equation predicts the trained functions,
+# network by network, with an error that falls nearly like $1/\sqrt n$.
+#
+# **What was hard.** The rates of the components. The specification expects a slope of 1 within 10 % between
+# measured and predicted log rates at width 2048, and the quick run falls on that bound, so the claim stays open there. The fast components
+# agree; the slowest decays too slowly once the others are learned. Was it the implementation? With each network's initial kernel held fixed
+# the same measurement returns a slope close to 1, so eigenvectors, rates and fits are right. A quarter of the step
+# changed nothing in a pilot on other seeds, so it is not the discrete steps. A narrower network is farther off, and a target a quarter
+# as large is much closer: what is left is the movement of the kernel during training. A change that is small beside the largest
+# eigenvalue is not small beside the smallest. The paper profile asks again at width 10000.
+#
+# **What the paper leaves out, or this chapter could not check.** How large the target is matters, as just seen. So do the
+# inputs: the paper shows kernels that grow ("inflate") during training. On the circle only narrow networks do so; with
+# Gaussian inputs, some of which are longer and have larger targets, networks do so whose kernels do not grow on the circle. The eigenvalues
+# recalled for MNIST fit five affine layers, not the four of its other figures; with four the second and third are too large.
+#
+# **Where this run differs.** Images are replaced by Fourier modes on the circle except in the paper profile, where the
+# learning rate on the images is larger than the recalled 1 to reach the same time in fewer steps. The quick
+# profile trains two layers where the paper has four. Outputs are not sampled to test Gaussianity: the conditional covariance
+# gives the same kurtosis without sampling noise.
+#
+# **Where the specification was open.** It asks for "unit modes" in the target without saying in which norm; here it is the mean
+# square over the sample, the paper's norm. With vectors of length 1 the target would be an eighth as large, and the
+# claim about rates would probably pass. It asks in the paper profile for a positive inflation without naming the width; the narrower one is
+# judged there. For the mean kernel it planned 50 initialisations at width 2048; 150 were drawn, fixed before the run, because the
+# interval of 50 is wider than the bound.

@@ -22,8 +22,13 @@
 # *multiple-firing event*. Can a small artificial network, which is told the state before a burst and guesses the state
 # after it, stand in for the burst, so that only the quiet stretches are simulated, and does the rhythm survive?
 #
-# **Why it matters.** If it does, then the state that matters for a gamma rhythm is small, and the map from one burst to the
-# next is all there is to it.
+# **Why it matters.** If it does, then the state that matters for a gamma rhythm is small, and the map from one burst to
+# the next is all there is to it.
+#
+# **What was found here.** The map can be learned: on unseen states the ANN explains nearly all that can be explained,
+# from a few numbers. In the closed loop rates, burst rate and the frequency of the rhythm stay close to the full
+# network's. The sizes of bursts do not: an ANN trained on squared error answers the mean, large bursts vanish, and the
+# mean size falls short. Drawing the answer from a learned distribution restores most of it.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -43,11 +48,16 @@ from replib.claims import above, below, between, reported
 from replib.ensemble import Ensemble, Minibatches, train
 from replib.models.mlp import mlp
 from replib.randomness import numpy_generator, torch_generator
+from replib.spiking.events import EventDetector, otsu_threshold, within_window
 from replib.spiking.leaping import TauLeaping
 from replib.spiking.network import Network, State, Synapse
 from replib.spiking.statistics import Recorder, peak_frequency, rate, spectrum, spike_synchrony
 from scipy.fft import dct, idct
 from scipy.stats import qmc
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
@@ -56,9 +66,9 @@ chapter = begin("zhang2024_oscillation_surrogate", profile, seed)
 # %% [markdown]
 # ## What the paper claims
 #
-# No figure of the paper is known to us beyond its abstract, so every criterion below was set by the specification written before this
-# chapter. Where a pilot had been seen, the note says so; the verdicts rest on seeds that the pilot did not use. The simulator is
-# calibrated first, against spike files that the same group published.
+# No figure of the paper is known to us beyond its abstract, so every criterion below was set by the specification
+# written before this chapter. Where a pilot had been seen, the note says so; the verdicts rest on seeds that the pilot
+# did not use. The simulator is calibrated first, against spike files that the same group published.
 
 # %% tags=["hide-input"]
 FULL = profile == "paper"
@@ -75,17 +85,17 @@ ERRORS = ("E rate", "I rate", "event rate", "event size")
 margin = {"rate": 0.03, "SSI(": 0.06} if FULL else {"rate": 0.06, "SSI(": 0.12}
 chapter.claim(
     "c0",
-    "Calibration: the simulator reproduces two published runs of the same group, keeps Little's law, and synchrony grows from "
+    "Calibration: the simulator reproduces two published runs of the same group, keeps Little's law (waiting kicks over kicks sent per ms times delay), and synchrony grows from "
     "Hom over Reg to Syn as the E-to-E kicks act sooner.",
     {
-        f"{size}: {name} / published": between(1 - m, 1 + m)
+        f"{size}: {name}": between(1 - m, 1 + m)
         for size, names in PUBLISHED.items()
         for name in names
         for key, m in margin.items()
         if key in name
     }
     | {
-        f"{size}: waiting / (sent x delay), {kind.upper()}": between(0.98, 1.02)
+        f"{size}: Little's law, {kind.upper()}": between(0.98, 1.02)
         for size in PUBLISHED
         for kind in KINDS
     }
@@ -194,9 +204,9 @@ chapter.declarations()
 # %% [markdown]
 # ## Sizes
 #
-# The network, its model and its dynamics are not scaled down in `quick`. What is smaller: the number of training bursts (thousands), the
-# ANN, and how densely the box of parameters is sampled. `paper` halves the step, and takes many more bursts, a wider ANN and longer runs; how
-# large the paper's own sets and ANN were is not known to us.
+# The network, its model and its dynamics are not scaled down in `quick`. What is smaller: the number of training bursts
+# (thousands), the ANN, and how densely the box of parameters is sampled. `paper` halves the step, and takes many more
+# bursts, a wider ANN and longer runs; how large the paper's own sets and ANN were is not known to us.
 
 # %% tags=["hide-input"]
 # fmt: off
@@ -231,13 +241,15 @@ POPULATIONS = (slice(0, N_E), slice(N_E, N_E + N_I))
 # %% [markdown]
 # ## The network
 #
-# 300 excitatory (E) and 100 inhibitory (I) neurons with integer potentials $V \in \{-66, \dots, 100\}$. Every neuron gets Poisson kicks of size 1 at 7 per
-# ms. At $V \ge 100$ it spikes and rests for an exponential time of mean 2.5 ms, then starts from $V = 0$. A spike of population $Q'$ sends a kick to each
-# neuron of $Q$ with probability $P_{QQ'}$, drawn anew each time; the kick waits an exponential time of mean $\tau_{QQ'}$ and then acts: from E it adds
-# $S_{QE}$, from I it subtracts $S_{QI} (V + 66)/166$. The three regimes differ in how soon E kicks act
-# {footcite}`li2019_gamma`: *Hom* fires without a rhythm, *Syn* in bursts, *Reg* in between. All of this is from the group's published code.
+# 300 excitatory (E) and 100 inhibitory (I) neurons with integer potentials $V \in \{-66, \dots, 100\}$. Every neuron
+# gets Poisson kicks of size 1 at 7 per ms. At $V \ge 100$ it spikes and rests for an exponential time of mean 2.5 ms,
+# then starts from $V = 0$. A spike of population $Q'$ sends a kick to each neuron of $Q$ with probability $P_{QQ'}$,
+# drawn anew each time; the kick waits an exponential time of mean $\tau_{QQ'}$ and then acts: from E it adds $S_{QE}$,
+# from I it subtracts $S_{QI} (V + 66)/166$. The three regimes differ in how soon E kicks act {footcite}`li2019_gamma`:
+# *Hom* fires without a rhythm, *Syn* in bursts, *Reg* in between. All of this is from the group's published code.
 #
-# The simulator leaps in steps of a tenth of a millisecond through many copies of the network at once; the library's tests compare it with exact simulation.
+# The simulator leaps in steps of a tenth of a millisecond through many copies of the network at once; the library's
+# tests compare it with exact simulation.
 
 
 # %%
@@ -294,71 +306,20 @@ def described(e, i, neurons=(N_E, N_I)):
 
 
 # %% [markdown]
-# **When is a burst?** An E spike is *recurrent* if an E kick arrived in the same step, so the drive alone did not cause it. Let $c$ be the number of recurrent
-# spikes in the last millisecond. A burst begins when $c \ge k_\mathrm{on}$ and ends once $c \le k_\mathrm{on}/2$ has held for 1.5 ms. The threshold is Otsu's:
-# of all splits of $\sqrt c$ into two classes the one with the largest variance between them. The share of variance between the classes, $\eta$, is $2/\pi$
-# for a normal variable, so bursts are said to exist only where $\eta$ exceeds that. The paper's own thresholds are not known to us.
+# **When is a burst?** An E spike is *recurrent* if an E kick arrived in the same step, so the drive alone did not cause
+# it. Let $c$ be the number of recurrent spikes in the last millisecond. A burst begins when $c \ge k_\mathrm{on}$ and
+# ends once $c \le k_\mathrm{on}/2$ has held for 1.5 ms. The threshold is Otsu's: of all splits of $\sqrt c$ into two
+# classes the one with the largest variance between them. The share of variance between the classes, $\eta$, is $2/\pi$
+# for a normal variable, so bursts are said to exist only where $\eta$ exceeds that. The paper's own thresholds are not
+# known to us.
 
 
 # %%
 WINDOW, QUIET = steps(1.0), steps(1.5)
 
 
-def recent(recurrent):
-    """c: recurrent spikes of the last ms, (T, B) -> (T, B)."""
-    total = np.cumsum(recurrent, 0)
-    return total - np.concatenate([np.zeros_like(total[:WINDOW]), total[:-WINDOW]])
-
-
-def otsu(c):
-    """The smallest c of the upper class, and the share of the variance of sqrt(c) between the two classes."""
-    number = np.bincount(c.ravel()).astype(float)
-    x = np.sqrt(np.arange(len(number)))
-    weight, moment = np.cumsum(number)[:-1] / number.sum(), np.cumsum(number * x)[:-1] / number.sum()
-    mean = (number * x).sum() / number.sum()
-    between_classes = np.divide(
-        (mean * weight - moment) ** 2,
-        weight * (1 - weight),
-        out=np.zeros_like(weight),
-        where=(weight > 0) & (weight < 1),
-    )
-    variance = (number * x**2).sum() / number.sum() - mean**2
-    return int(np.argmax(between_classes)) + 1, between_classes.max() / variance
-
-
-class Detector:
-    """Bursts in many replicas at once. ``update`` takes one step's counts and says in which one begins or has ended."""
-
-    def __init__(self, replicas, k_on, window=None):
-        self.k_on, self.at = k_on, 0
-        # a window means that a burst has just begun
-        self.window = np.zeros((replicas, WINDOW), dtype=int) if window is None else window.copy()
-        self.inside = np.full(replicas, window is not None)
-        self.low, self.duration = np.zeros(replicas, dtype=int), np.zeros(replicas, dtype=int)  # steps
-        self.size = np.zeros((replicas, 2), dtype=int)  # spikes of E and I since the burst began
-
-    def update(self, e, i, recurrent):
-        self.window[:, self.at] = recurrent
-        self.at = (self.at + 1) % WINDOW
-        c = self.window.sum(1)
-        self.size[:, 0] += e * self.inside
-        self.size[:, 1] += i * self.inside
-        self.duration += self.inside
-        self.low = (self.low + 1) * (self.inside & (c <= self.k_on / 2))
-        ended = self.inside & (self.low >= QUIET)
-        begins = ~self.inside & (c >= self.k_on)
-        self.inside |= begins
-        self.size[begins], self.duration[begins] = 0, 0
-        self.clear(ended)
-        return np.flatnonzero(begins), np.flatnonzero(ended)
-
-    def clear(self, replicas):
-        """Detection starts anew, with an empty window."""
-        self.window[replicas], self.inside[replicas] = 0, False
-
-    def keep(self, replicas):
-        for name in ("window", "inside", "low", "duration", "size"):
-            setattr(self, name, getattr(self, name)[replicas])
+def detector_of(replicas, recent=None):
+    return EventDetector(replicas, k_on, WINDOW, QUIET, recent)
 
 
 # %%
@@ -382,28 +343,29 @@ regimes, regimes_little, _ = observe(
 )
 member = {n: np.array([r == n for r in regime_of]) for n in dict.fromkeys(regime_of)}
 regime_values = described(regimes.e.T, regimes.i.T)
-c_regimes = recent(regimes.recurrent)
-k_on, _ = otsu(c_regimes[:, member["Syn"]])
+c_regimes = within_window(regimes.recurrent, WINDOW)
+k_on, _ = otsu_threshold(c_regimes[:, member["Syn"]])
 eta = {
-    n: estimate.mean([otsu(c_regimes[:, b])[1] for b in np.flatnonzero(chosen)])
+    n: estimate.mean([otsu_threshold(c_regimes[:, b])[1] for b in np.flatnonzero(chosen)])
     for n, chosen in member.items()
 }
 print(f"k_on = {k_on}")
+print("regime       E 1/s   I 1/s    SSI  peak Hz  eta")
 for n, chosen in member.items():
     values = {k: estimate.mean(v[chosen]) for k, v in regime_values.items()}
     frequencies, power = spectrum(regimes.e.T[chosen], N_E, H)
     print(
-        f"{n:<10} E {values['E rate'].value:.1f}/s  I {values['I rate'].value:.1f}/s  SSI(1 ms) {values['SSI(1 ms)'].value:.3f}  "
-        f"peak {peak_frequency(frequencies, power.mean(0)):.0f} Hz  eta {eta[n].value:.3f} [{eta[n].low:.3f}, {eta[n].high:.3f}]"
+        f"{n:<10}  {values['E rate'].value:6.1f}  {values['I rate'].value:6.1f}  {values['SSI(1 ms)'].value:5.3f}"
+        f"  {peak_frequency(frequencies, power.mean(0)):7.0f}  {eta[n].value:.2f} [{eta[n].low:.2f}, {eta[n].high:.2f}]"
     )
 
 # %% [markdown]
 # ## Bursts, natural and perturbed
 #
-# The full network runs freely at the operating point, Syn. Each burst gives a pair: the state at the end of the step in which it began, and the state when it
-# had ended, with the numbers $n_E, n_I$ of spikes in between and the duration $T$. A surrogate that errs a little visits states that the free
-# network does not, so the paper enlarges the training set: natural onset states are perturbed, and the true network runs
-# from there until a burst has begun and ended.
+# The full network runs freely at the operating point, Syn. Each burst gives a pair: the state at the end of the step in
+# which it began, and the state when it had ended, with the numbers $n_E, n_I$ of spikes in between and the duration
+# $T$. A surrogate that errs a little visits states that the free network does not, so the paper enlarges the training
+# set: natural onset states are perturbed, and the true network runs from there until a burst has begun and ended.
 
 
 # %%
@@ -428,8 +390,8 @@ def watch(sim, count, *, once=False, window=None):
     replicas = len(sim.state)
     who, found = np.arange(replicas), []
     recorder = None if once else Recorder(N_E, replicas, count)
-    detector, begun = Detector(replicas, k_on, window), sim.state[:]
-    onset, windows = np.zeros(replicas, dtype=int), detector.window.copy()
+    detector, begun = detector_of(replicas, window), sim.state[:]
+    onset, windows = np.zeros(replicas, dtype=int), detector.recent
     for k in range(count):
         spikes = sim.advance()
         if recorder:
@@ -437,10 +399,7 @@ def watch(sim, count, *, once=False, window=None):
         starts, ends = detector.update(*spikes.counts(N_E, len(who)))
         if starts.size:
             begun[who[starts]] = sim.state[starts]
-            onset[who[starts]], windows[who[starts]] = (
-                k,
-                np.roll(detector.window[starts], -detector.at, 1),
-            )
+            onset[who[starts]], windows[who[starts]] = k, detector.recent[starts]
         if ends.size:
             ids = who[ends]
             found.append(
@@ -526,8 +485,8 @@ print(
 )
 
 # %% [markdown]
-# **Calibration.** Rates and synchrony against the published runs; and Little's law: the mean number of waiting kicks must be the number sent per ms times the
-# mean waiting time. The free run at the operating point is included.
+# **Calibration.** Rates and synchrony against the published runs; and Little's law: the mean number of waiting kicks
+# must be the number sent per ms times the mean waiting time. The free run at the operating point is included.
 
 # %%
 syn = described(natural.e, natural.i)
@@ -550,12 +509,12 @@ def gap(lower, upper):
 chapter.measure(
     "c0",
     **{
-        f"{size}: {name} / published": estimate.mean(calibration[size][0][name] / published)
+        f"{size}: {name}": estimate.mean(calibration[size][0][name] / published)
         for size, names in PUBLISHED.items()
         for name, published in names.items()
     },
     **{
-        f"{size}: waiting / (sent x delay), {kind.upper()}": estimate.mean(calibration[size][1][kind])
+        f"{size}: Little's law, {kind.upper()}": estimate.mean(calibration[size][1][kind])
         for size in PUBLISHED
         for kind in KINDS
     },
@@ -569,12 +528,14 @@ chapter.measure("events-exist", eta["Syn"])
 # %% [markdown]
 # ## The state in 22 numbers, and back
 #
-# For each population the potentials are binned into 24 bins, as fractions of the population; resting neurons are in no bin. Of the orthonormal discrete cosine
-# transform of each histogram the first 8 coefficients are kept. With the two resting fractions and the waiting kicks per receiving neuron of the
-# four kinds that makes 22 numbers $x$. The answer $y$ has the same 22 after the burst, $n_E/300$, $n_I/100$ and $T/10\,\mathrm{ms}$.
+# For each population the potentials are binned into 24 bins, as fractions of the population; resting neurons are in no
+# bin. Of the orthonormal discrete cosine transform of each histogram the first 8 coefficients are kept. With the two
+# resting fractions and the waiting kicks per receiving neuron of the four kinds that makes 22 numbers $x$. The answer
+# $y$ has the same 22 after the burst, $n_E/300$, $n_I/100$ and $T/10\,\mathrm{ms}$.
 #
-# To go on, the answer must become a state again. The *lift* inverts the transform, draws potentials from the histogram by systematic sampling, uniform
-# inside a bin, puts neurons at rest and spreads waiting kicks at random. What it cannot restore is who had which kicks at which potential.
+# To go on, the answer must become a state again. The *lift* inverts the transform, draws potentials from the histogram
+# by systematic sampling, uniform inside a bin, puts neurons at rest and spreads waiting kicks at random. What it cannot
+# restore is who had which kicks at which potential.
 
 
 # %%
@@ -648,26 +609,13 @@ def lift(coarse, rng):
 # %% [markdown]
 # ## The network that learns the map
 #
-# A multilayer perceptron with three hidden layers of ReLU units, trained on the mean squared error of standardised answers with Adam and a cosine
-# schedule; all seeds at once. Four fifths of the bursts train, the rest tests. The Gaussian variant also predicts a logarithmic variance for every answer and is
-# trained by likelihood; in the loop its answer is drawn, not averaged. It is an addition of ours.
+# A multilayer perceptron with three hidden layers of ReLU units, trained on the mean squared error of standardised
+# answers with Adam and a cosine schedule; all seeds at once. Four fifths of the bursts train, the rest tests. The
+# Gaussian variant also predicts a logarithmic variance for every answer and is trained by likelihood; in the loop its
+# answer is drawn, not averaged. It is an addition of ours.
 
 
 # %%
-class Scale:
-    """Standardise columns by a training set; constant ones are only centred."""
-
-    def __init__(self, x):
-        self.mean, std = x.mean(0), x.std(0)
-        self.std = np.where(std > 1e-9, std, 1.0)
-
-    def __call__(self, x):
-        return (x - self.mean) / self.std
-
-    def back(self, x):
-        return x * self.std + self.mean
-
-
 def split(count, name):
     order = stream("split", name).permutation(count)
     return order[: count * 4 // 5], order[count * 4 // 5 :]
@@ -677,8 +625,11 @@ class Fitted:
     """One map per seed, from inputs to answers. ``predict``: (n, inputs) -> (seeds, n, answers)."""
 
     def __init__(self, x, y, name, *, gaussian=False):
-        self.x, self.y, self.gaussian, self.answers = Scale(x), Scale(y), gaussian, y.shape[1]
-        a, b = (torch.as_tensor(v, dtype=torch.float32) for v in (self.x(x), self.y(y)))
+        self.x, self.y = StandardScaler().fit(x), StandardScaler().fit(y)
+        self.gaussian, self.answers = gaussian, y.shape[1]
+        a, b = (
+            torch.as_tensor(v, dtype=torch.float32) for v in (self.x.transform(x), self.y.transform(y))
+        )
         build = partial(mlp, x.shape[1], sizes.width, y.shape[1] * (1 + gaussian), depth=4)
         self.nets = Ensemble(build, ann_seeds)
         many = len(ann_seeds)
@@ -709,7 +660,9 @@ class Fitted:
 
     def one(self, k, x, rng=None):
         """The map of seed k: (n, inputs) -> (n, answers); a Gaussian one draws its answer if given a generator."""
-        a = self.x(x).astype(np.float32)
+        a = ((x - self.x.mean_) / self.x.scale_).astype(
+            np.float32
+        )  # transform() would check x each time
         for layer, (w, b) in enumerate(self.weights[k]):
             a = a @ w.T + b
             if layer < len(self.weights[k]) - 1:
@@ -719,22 +672,10 @@ class Fitted:
             mean = mean + np.exp(np.clip(a[:, self.answers :], -8, 4) / 2) * rng.standard_normal(
                 mean.shape
             )
-        return self.y.back(mean)
+        return mean * self.y.scale_ + self.y.mean_
 
     def predict(self, x):
         return np.stack([self.one(k, x) for k in range(len(self.weights))])
-
-
-class Ridge:
-    """Linear least squares on standardised columns with penalty 1."""
-
-    def __init__(self, x, y):
-        self.x, self.y = Scale(x), Scale(y)
-        a = self.x(x)
-        self.w = np.linalg.solve(a.T @ a + np.eye(a.shape[1]), a.T @ self.y(y))
-
-    def __call__(self, x):
-        return self.y.back(self.x(x) @ self.w)
 
 
 x_all, y_all = features(enlarged.before), answers(enlarged)
@@ -750,12 +691,18 @@ ann_natural = Fitted(x_natural[natural_on], y_natural[natural_on], "natural")
 ann_subset = Fitted(x_all[subset], y_all[subset], "subset")
 ann_shuffled = Fitted(x, y[shuffle], "shuffled")
 ann_gaussian = Fitted(x, y, "gaussian", gaussian=True)
-ridge = Ridge(x, y)
+# linear regression on standardised columns, penalty 1
+ridge = (
+    TransformedTargetRegressor(make_pipeline(StandardScaler(), Ridge()), transformer=StandardScaler())
+    .fit(x, y)
+    .predict
+)
 
 # %% [markdown]
-# **One step (c2).** Even a perfect map leaves the scatter of bursts that start from the same state. It is measured: stored onset states are continued
-# again and again with new randomness. With $R^2_c = 1 - \mathrm{E}[\mathrm{Var}(y|x)]/\mathrm{Var}(y)$, the ceiling, the explained share is $R^2/R^2_c$; for the state
-# both are summed over its 22 columns, since single columns have ceilings near zero.
+# **One step (c2).** Even a perfect map leaves the scatter of bursts that start from the same state. It is measured:
+# stored onset states are continued again and again with new randomness. With $R^2_c = 1 -
+# \mathrm{E}[\mathrm{Var}(y|x)]/\mathrm{Var}(y)$, the ceiling, the explained share is $R^2/R^2_c$; for the state both
+# are summed over its 22 columns, since single columns have ceilings near zero.
 
 # %%
 again, times = sizes.ceiling
@@ -812,7 +759,8 @@ chapter.measure(
 )
 
 # %% [markdown]
-# **How many modes (c4).** The same training with 1, 8 and all modes in the input; the answers, and so the loss, stay the same.
+# **How many modes (c4).** The same training with 1, 8 and all modes in the input; the answers, and so the loss, stay
+# the same.
 
 # %%
 bins_all = sizes.bins_all
@@ -837,11 +785,12 @@ chapter.measure(
 # %% [markdown]
 # ## The closed loop
 #
-# The full network is simulated neuron by neuron until a burst begins. Then the map answers, the answer is lifted, the clock jumps by the predicted $T$, the
-# predicted spikes are spread over it, and the simulation goes on. All copies share the steps but keep their own clocks. Predicted fractions are
-# clipped to $[0, 1]$, $n_E$ to $[0, 3 \cdot 300]$, $T$ to 1 to 30 ms. Each variant of the map runs beside the others: the ANN, those trained on
-# natural states only and on as many perturbed ones, the Gaussian one, and the controls: the mean answer, the shuffled ANN, ridge regression, and *lift-only*, where the
-# true burst is simulated and only its end passes through the coarse state.
+# The full network is simulated neuron by neuron until a burst begins. Then the map answers, the answer is lifted, the
+# clock jumps by the predicted $T$, the predicted spikes are spread over it, and the simulation goes on. All copies
+# share the steps but keep their own clocks. Predicted fractions are clipped to $[0, 1]$, $n_E$ to $[0, 3 \cdot 300]$,
+# $T$ to 1 to 30 ms. Each variant of the map runs beside the others: the ANN, those trained on natural states only and
+# on as many perturbed ones, the Gaussian one, and the controls: the mean answer, the shuffled ANN, ridge regression,
+# and *lift-only*, where the true burst is simulated and only its end passes through the coarse state.
 
 
 # %%
@@ -849,7 +798,7 @@ def closed_loop(net, state, maps, ms, rng):
     """Run each replica with its own map (None: lift-only). Returns counts (B, T) of E and I and bursts by replica, after the first drop."""
     replicas, drop = len(maps), steps(sizes.drop_ms)
     total = drop + steps(ms)
-    sim, detector = TauLeaping(net, state, rng, step=H), Detector(replicas, k_on)
+    sim, detector = TauLeaping(net, state, rng, step=H), detector_of(replicas)
     who, clock = np.arange(replicas), np.zeros(replicas, dtype=int)
     counts = np.zeros((2, replicas, total + steps(31)), dtype=np.int32)
     lift_only = np.array([m is None for m in maps])
@@ -891,7 +840,7 @@ def closed_loop(net, state, maps, ms, rng):
             events.append((who[r], clock[r], *number, duration))
             sim.state[at] = lift(y[None, :22], rng)
             clock[r] += jump
-            detector.clear(at)
+            detector.restart(at)
         if (clock >= total).any():
             stay = np.flatnonzero(clock < total)
             sim.keep(stay)
@@ -936,9 +885,10 @@ loop = closed_loop(network(), start, maps, sizes.loop_ms, loop_rng)
 print(f"clipping acted in {loop.clipped:.1%} of the answers")
 
 # %% [markdown]
-# **Comparison (c1, c5).** Rates, bursts per second and mean size say little: any map that keeps the mean passes. The *skill* of a map is
-# $S = 1 - W_1(\text{surrogate}, \text{full})/W_1(\text{mean map}, \text{full})$, with $W_1$ the Wasserstein distance between the samples of burst sizes $n_E/300$, or of
-# intervals from onset to onset: 1 is perfect, 0 no better than making all bursts alike. Intervals run over the seeds of the ANN and the copies of the full network.
+# **Comparison (c1, c5).** Rates, bursts per second and mean size say little: any map that keeps the mean passes. The
+# *skill* of a map is $S = 1 - W_1(\text{surrogate}, \text{full})/W_1(\text{mean map}, \text{full})$, with $W_1$ the
+# Wasserstein distance between the samples of burst sizes $n_E/300$, or of intervals from onset to onset: 1 is perfect,
+# 0 no better than making all bursts alike. Intervals run over the seeds of the ANN and the copies of the full network.
 
 # %%
 MOST_SIZE, MOST_INTERVAL = 3 * N_E + 1, steps(200)
@@ -1145,9 +1095,10 @@ chapter.measure(
 # %% [markdown]
 # ## Other synaptic parameters
 #
-# The generic ANN sees the four weights and $\tau_{EE}$ besides the state. It is trained at points of a box around the operating point, spread by a Latin hypercube, on
-# bursts that the true network makes there, and judged at points of the box that it has not seen. A held-out point where fewer than ten bursts a second
-# occur, or where more than 30 % of the starts find no complete burst within 30 ms, has no bursts in the sense used here: it is shown and not counted.
+# The generic ANN sees the four weights and $\tau_{EE}$ besides the state. It is trained at points of a box around the
+# operating point, spread by a Latin hypercube, on bursts that the true network makes there, and judged at points of the
+# box that it has not seen. A held-out point where fewer than ten bursts a second occur, or where more than 30 % of the
+# starts find no complete burst within 30 ms, has no bursts in the sense used here: it is shown and not counted.
 
 # %%
 BOX = np.array(
@@ -1177,7 +1128,7 @@ def starts_at(points, count, name):
 generic, generic_parameters, discarded = starts_at(
     box_points(sizes.points, "box"), sizes.starts, "generic"
 )
-parameter_scale = Scale(generic_parameters)
+parameter_scale = StandardScaler().fit(generic_parameters).transform
 x_generic, y_generic = (
     np.column_stack([features(generic.before), parameter_scale(generic_parameters)]),
     answers(generic),
@@ -1201,7 +1152,7 @@ shown = np.concatenate([counted, np.arange(len(held_out), len(candidates))])
 generic_mean = y_generic.mean(0)
 maps, where = [], []
 for point in shown:
-    tail = parameter_scale(candidates[point])[None]
+    tail = parameter_scale(candidates[[point]])
     for k in range(len(ann_seeds)):
         maps += [
             lambda x, k=k, tail=tail: ann_generic.one(k, np.column_stack([x, tail]))
@@ -1266,7 +1217,7 @@ def raster(ax, time, neuron, bursts, title):
 
 def spans(e, i, recurrent):
     """Bursts in one recording of counts (T,): begin and end in ms."""
-    detector, found, start = Detector(1, k_on), [], 0
+    detector, found, start = detector_of(1), [], 0
     for k in range(len(e)):
         begins, ends = detector.update(e[k : k + 1], i[k : k + 1], recurrent[k : k + 1])
         start = k if begins.size else start
@@ -1331,7 +1282,7 @@ with plots.figure(rows=2, columns=3, size=(10, 5.6)) as (fig, axes):
         ax.plot(middle, repeats.mean(0), label="their mean")
         ax.plot(middle, idct(modes, norm="ortho"), "--", label="ANN")
         ax.set(title=f"state {k + 1}", xlabel="E potential after the burst", ylabel="fraction")
-    axes[1].legend(fontsize="small")
+    axes[1].legend(fontsize="x-small", loc="upper right")
     each, ceiling = 1 - error.mean((0, 1)) / y_test.var(0), 1 - inner.mean(0) / y_test.var(0)
     axes[5].plot(ceiling, each, "o", ms=4)
     axes[5].plot([0, 1], [0, 1], color="gray", lw=1)
@@ -1400,12 +1351,12 @@ with plots.figure(columns=2, size=(9, 3.6)) as (fig, (left, right)):
 figure_4
 
 # %% [markdown]
-# **How much hangs on the threshold.** Bursts of the same free run, found with half and with one and a half times $k_\mathrm{on}$; and without any threshold, as
-# groups of at least 15 E spikes with no gap above 1.5 ms.
+# **How much hangs on the threshold.** Bursts of the same free run, found with half and with one and a half times
+# $k_\mathrm{on}$; and without any threshold, as groups of at least 15 E spikes with no gap above 1.5 ms.
 
 # %% tags=["hide-input"]
 for threshold in (max(k_on // 2, 1), k_on, 3 * k_on // 2):
-    detector, found = Detector(len(natural.e), threshold), []
+    detector, found = EventDetector(len(natural.e), threshold, WINDOW, QUIET), []
     for e, i, recurrent in zip(natural.e.T, natural.i.T, natural.recurrent, strict=True):
         _, ends = detector.update(e, i, recurrent)
         found += detector.size[ends, 0].tolist()
@@ -1432,3 +1383,37 @@ chapter.verdicts()
 
 # %%
 chapter.report()
+
+# %% [markdown]
+# **What was easy.** The simulator: with the group's published parameters it meets their spike files, and Little's law
+# exposes any lost or doubled kick. The one-step map: burst sizes span the whole range from none to more than all
+# neurons, and most of that is decided when the burst begins.
+#
+# **What was hard.** The closed loop. Bursts of the surrogate are too small on average, outside the band set beforehand,
+# while everything else that c1 asks for holds. Was it the implementation? Simulator and statistics are tested against
+# exact simulation and closed forms. Lift-only, which simulates the true burst and passes only its end through the
+# coarse state, shows what the coarse state costs: part of the error in size, not all, and the control holds. The rest
+# is the spread that a mean cannot have: the same ANN with a Gaussian head, drawn instead of averaged, brings the mean
+# size back and nearly all of the spread of sizes, but makes intervals too irregular, since its answers are drawn
+# independently of each other given the state. Squared error is therefore the culprit, not the coarse state. Figure 3
+# shows the same in the spectrum: the second peak near half the frequency, which comes from large and small bursts
+# taking turns, is almost gone.
+#
+# **Perturbed states (c5)** made no difference that five seeds could show at this point: the ANN trained on natural
+# states alone is as good in the loop as one trained on as many perturbed ones. The rhythm is noisy enough to visit the
+# states it needs. That is no refutation: the criterion's interval lies across zero.
+#
+# **Unseen parameters (c3).** The median error is small, but with eight points its interval reaches the bound, because
+# the quietest point errs most. A first run drew its points from sixteen candidates instead of twelve and read
+# *replicated*; the smaller number was chosen for its cost before its result was known, and stays. The paper profile
+# counts more points.
+#
+# **What the paper leaves out, as far as we know it.** Thresholds of the burst detector, the number of bins and modes,
+# the size of the training set and of the ANN are this chapter's. No figure of the paper could be compared; the criteria
+# are the specification's. The paper's own operating point, recalled as weights 4, 3, -2.2, -2, was not run.
+#
+# **Where this run differs.** The paper varies synaptic strengths; here the E-to-E waiting time varies too, because it
+# moves the network between regimes. The specification's plan for the paper profile, 200,000 bursts a regime, four
+# layers of 512 units and runs of 20 s, asks for a GPU; the sizes above are what a processor does within the hour.
+# Detection restarts with an empty window after every burst in both networks. The group's earlier two-state reduction
+# was not built.

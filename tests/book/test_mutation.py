@@ -92,3 +92,45 @@ def test_without_min_pooling_the_aligned_network_loses_its_lead(tmp_path):
     path = path[: path.index("    ranges = {")] + path[path.index("    aligned, growth") :]
     code = head + GRAPHS + "\ns, errors, learned = None, {}, {}\n" + path
     assert verdict(code, "c5-path", [], tmp_path)[0] == "not replicated"
+
+
+def text(slug):
+    assert read(LAYOUT.published(slug, "quick")).slug == slug
+    return LAYOUT.chapter(slug).read_text(encoding="utf-8")
+
+
+def test_another_activation_refutes_the_limit_kernel(tmp_path):
+    chapter = text("jacot2018_ntk")
+    code = chapter[: chapter.index("# ## During training")]
+    code = replace(
+        code,
+        "4: {64: 400, 128: 400, 256: 400, 512: 200, 1024: 100, 2048: 150}",
+        "4: {64: 100, 256: 100, 1024: 60}",
+    )
+    as_written = verdict(code, "c1", ["wrong-depth"], tmp_path)
+    assert as_written[1] == ["replicated"]
+    assert as_written[0] != "not replicated"
+    old = "yield partial(build, inputs, width, depth, bias=BETA), own"
+    code = replace(code, old, old.replace("bias=BETA", "bias=BETA, activation=torch.nn.Softplus"))
+    assert verdict(code, "c1", [], tmp_path)[0] == "not replicated"
+
+
+def test_biases_refute_the_degree_along_rays(tmp_path):
+    chapter = text("wu2022_polynomial_nets")
+    head = chapter[: chapter.index("# ## Regression in one dimension")]
+    only_rays = (
+        '\nchapter._claims["c1"].criteria = {n: c for n, c in chapter._claims["c1"].criteria.items() if n[0] == "N"}\n'
+    )
+    code = head + only_rays + 'chapter.measure("c1", **ray_fits)\n'
+    assert verdict(code, "c1", ["no-product"], tmp_path) == ["replicated", ["replicated"]]
+    old = 's["width"], n, skip=True)'
+    code = replace(code, old, old[:-1] + ', parametrisation="standard")')
+    assert verdict(code, "c1", [], tmp_path)[0] == "not replicated"
+
+
+def test_another_connectivity_refutes_the_calibration(tmp_path):
+    chapter = text("zhang2024_oscillation_surrogate")
+    code = chapter[: chapter.index("# ## The state in 22 numbers")]
+    code = replace(code, "perturbed=3000", "perturbed=100")
+    code = replace(code, "ie=Synapse(0.5, s_ie, tau_ie)", "ie=Synapse(0.3, s_ie, tau_ie)")
+    assert verdict(code, "c0", [], tmp_path)[0] == "not replicated"

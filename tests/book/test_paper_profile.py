@@ -1,20 +1,28 @@
 """The paper profile's code, every branch a GPU would take, at sizes a processor can do.
 
-The chapter's own text runs with ``profile = "paper"``; only counts and steps are cut.
+A chapter's own text runs with ``profile = "paper"``; only counts and steps are cut, and data sets are made up.
 """
 
+import gzip
 import json
 import os
 import subprocess
 import sys
 
+import numpy as np
+import pytest
 from replib.build.layout import Layout
 
 from tests.conftest import ROOT
 
-XU = Layout(ROOT).chapter("xu2021_extrapolation").read_text(encoding="utf-8")
+LAYOUT = Layout(ROOT)
+SIZES = 'sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]\n'
+ON_GPU = 'LARGE = not FULL or device.type == "cuda"'
 
-CUT = """
+# what is inserted after the sizes are chosen, and the line that says whether there is a GPU
+CHAPTERS = {
+    "xu2021_extrapolation": (
+        """
 def _cut(s, **k):
     return s | dict(steps=4, halve=2, every=2, width=8) | k
 sizes.seeds = sizes.graph_seeds = 2
@@ -25,21 +33,71 @@ sizes.support = _cut(sizes.support, train=100)
 sizes.degree = _cut(sizes.degree, train=64, val=18, test=18)
 sizes.path = _cut(sizes.path, train=36, val=18, test=18)
 sizes.nbody = _cut(sizes.nbody, train=100, val=40, test=40, videos=(10, 10))
-"""
+""",
+        ON_GPU,
+    ),
+    "jacot2018_ntk": (
+        """
+def _narrow(widths, count=2):
+    return {max(8, w // 50): count for w in widths}
+sizes.initial = {L: _narrow(c, 3) for L, c in sizes.initial.items()}
+for _part in ("moved", "mean_field", "gaussian_inputs", "trained"):
+    _old = getattr(sizes, _part)
+    setattr(sizes, _part, _old | dict(widths=_narrow(_old["widths"], 5 if _part == "trained" else 2), steps=10))
+sizes.modes = sizes.modes | dict(width=100, narrower=50, nets=2, steps=60)
+sizes.process = dict(widths=sizes.process["widths"], nets=20)
+sizes.images = sizes.images | dict(points=40, draws=2, steps=20, widths={10: 2, 100: 2, 1000: 2})
+import os, pathlib
+chapter.data = lambda name: {"train-images-idx3-ubyte.gz": pathlib.Path(os.environ["MADE_UP_IMAGES"])}
+""",
+        'LARGE = device.type == "cuda"',
+    ),
+    "wu2022_polynomial_nets": (
+        """
+sizes.ray |= dict(seeds=2, steps=5)
+sizes.line |= dict(seeds=2, steps=20, train=2000)
+sizes.training |= dict(seeds=2, steps=10)
+sizes.tangent |= dict(inits=3, points=3)
+sizes.flow |= dict(seeds=2, points=60, times=50)
+sizes.nets |= dict(width=64, steps=30, seeds=2, points=60)
+""",
+        ON_GPU,
+    ),
+    "zhang2024_oscillation_surrogate": (
+        """
+for _name in ("ann_seeds", "width", "epochs", "batch", "small", "regimes", "neighbours", "regime_ms", "regime_drop",
+              "natural", "perturbed", "together", "ceiling", "points", "starts", "held_out", "counted", "true_replicas",
+              "true_ms", "loops", "controls", "loop_ms", "generic_loops", "generic_ms", "drop_ms"):
+    setattr(sizes, _name, getattr(SMOKE, _name))
+""",
+        "",
+    ),
+}
 
 
-def test_every_branch_of_the_paper_profile_runs(tmp_path):
-    code = XU.replace('profile = "quick"', 'profile = "paper"', 1)
-    line = 'sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]\n'
-    assert code.count(line) == 1
-    code = code.replace(line, line + CUT)
-    old = 'LARGE = not FULL or device.type == "cuda"'
-    assert code.count(old) == 1
-    code = code.replace(old, "LARGE = True")
+def test_every_chapter_with_a_paper_record_or_profile_is_here():
+    assert set(CHAPTERS) == set(LAYOUT.chapters)
+
+
+@pytest.mark.parametrize("slug", CHAPTERS)
+def test_every_branch_of_the_paper_profile_runs(slug, tmp_path):
+    cut, on_gpu = CHAPTERS[slug]
+    code = LAYOUT.chapter(slug).read_text(encoding="utf-8").replace('profile = "quick"', 'profile = "paper"', 1)
+    assert code.count(SIZES) == 1
+    code = code.replace(SIZES, SIZES + cut)
+    if on_gpu:
+        assert code.count(on_gpu) == 1
+        code = code.replace(on_gpu, "LARGE = True")
     code += "\nimport json\nprint(json.dumps([c.id for c in chapter.record().claims if not c.quantities]))\n"
     path = tmp_path / "paper.py"
     path.write_text(code, encoding="utf-8")
-    environment = os.environ | {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+    images = np.random.default_rng(0).integers(256, size=(60, 784), dtype=np.uint8)
+    (tmp_path / "images.gz").write_bytes(gzip.compress(bytes(16) + images.tobytes()))
+    environment = os.environ | {
+        "MPLBACKEND": "agg",
+        "OMP_NUM_THREADS": "1",
+        "MADE_UP_IMAGES": str(tmp_path / "images.gz"),
+    }
     result = subprocess.run([sys.executable, path], capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr[-3000:]
     assert json.loads(result.stdout.splitlines()[-1]) == []  # every claim is measured

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from replib.models.gnn import GNN, MessagePassing, pool
-from replib.models.mlp import mlp
+from replib.models.mlp import NTKMLP, mlp
+from replib.models.polynomial import PolynomialNet
+from replib.randomness import torch_generator
 from torch import nn
 from torch_geometric.nn import MessagePassing as PygMessagePassing
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
@@ -152,3 +154,42 @@ def test_misuse():
         MessagePassing(1, 2, "sum", identical=True, edge_weights=True)
     with pytest.raises(ValueError, match="positive"):
         mlp(0, 3)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "identity"])
+@pytest.mark.parametrize("parametrisation", ["ntk", "standard"])
+def test_polynomial_network_equals_a_loop_over_units(skip, activation, parametrisation):
+    net = PolynomialNet(3, 5, 4, skip=skip, activation=activation, parametrisation=parametrisation).double()
+    x = torch.randn(7, 3, dtype=torch.float64, generator=torch_generator(1, "polynomial"))
+    for point, value in zip(x, net(x)[:, 0], strict=True):
+        total = 0.0
+        for j in range(5):
+            y = None
+            for factor in net.factors:
+                z = factor.weight[j] @ point + (0.0 if factor.bias is None else factor.bias[j])
+                z = z.clamp(min=0) if activation == "relu" else z
+                y = z if y is None else z * y + (y if skip else 0.0)
+            total = total + net.output.weight[0, j] * y
+        expected = total * (2 / 5) ** 0.5 if parametrisation == "ntk" else total + net.output.bias[0]
+        assert value.item() == pytest.approx(expected.item())
+
+
+def test_polynomial_network_refuses_bad_input():
+    with pytest.raises(ValueError, match="positive"):
+        PolynomialNet(3, 0, 2)
+    with pytest.raises(ValueError, match="unknown activation"):
+        PolynomialNet(3, 4, 2, activation="tanh")
+
+
+def test_tangent_parametrisation_equals_its_formula():
+    net = NTKMLP(3, 6, 3, bias=0.3, activation=torch.nn.Tanh).double()
+    x = torch.randn(4, 3, dtype=torch.float64, generator=torch_generator(2, "tangent"))
+    a = x
+    for k, layer in enumerate(net.layers):
+        z = a @ layer.weight.T / layer.weight.shape[1] ** 0.5 + 0.3 * layer.bias
+        a = z.tanh() if k < 2 else z
+    assert net(x).detach().numpy() == pytest.approx(a.detach().numpy())
+    assert all(layer.bias is None for layer in NTKMLP(3, 6, 3, bias=0.0).layers)
+    with pytest.raises(ValueError, match="bad size"):
+        NTKMLP(3, 6, 0)

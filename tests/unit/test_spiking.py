@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from replib.randomness import numpy_generator
-from replib.spiking import gillespie, leaping
+from replib.spiking import events, gillespie, leaping
 from replib.spiking import statistics as spikes
 from replib.spiking.leaping import TauLeaping
 from replib.spiking.network import Drive, Network, Neuron, State, Synapse
@@ -254,3 +254,77 @@ def test_a_network_that_runs_away_says_so():
 
     with pytest.raises(OverflowError, match="runs away"):
         run()
+
+
+def test_counts_within_a_window_equal_a_loop():
+    counts = numpy_generator(21, "window").poisson(1.0, (30, 3))
+    slow = [counts[max(0, t - 6) : t + 1].sum(0) for t in range(30)]
+    assert (events.within_window(counts, 7) == np.array(slow)).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=60).filter(lambda c: len(set(c)) > 1))
+def test_otsu_equals_brute_force(counts):
+    x = np.sqrt(counts)
+    best = {}
+    for k in range(1, max(counts) + 1):
+        upper = np.array(counts) >= k
+        if upper.any() and not upper.all():
+            within = upper.mean() * x[upper].var() + (~upper).mean() * x[~upper].var()
+            best[k] = 1 - within / x.var()
+    k, share = events.otsu_threshold(np.array(counts))
+    assert share == pytest.approx(max(best.values()))
+    assert best[k] == pytest.approx(share)
+    with pytest.raises(ValueError, match="two different"):
+        events.otsu_threshold(np.full(4, 3))
+
+
+def test_otsu_shares_of_known_distributions():
+    rng = numpy_generator(22, "otsu")
+    # the square root of a Poisson variable of large mean is nearly normal
+    assert events.otsu_threshold(rng.poisson(400, 200_000))[1] == pytest.approx(2 / np.pi, abs=0.01)
+    two = np.concatenate([rng.poisson(1, 1000), rng.poisson(100, 1000)])
+    k, share = events.otsu_threshold(two)
+    assert k == two[two > 30].min()  # the smallest count of the upper class, not the end of the gap
+    assert share > 0.95
+
+
+def test_an_event_is_found_where_it_is():
+    detector = events.EventDetector(2, threshold=4, window=3, quiet=2)
+    #             c:  0  2  4  5  3  2  1  0
+    recurrent = [0, 2, 2, 1, 0, 1, 0, 0]
+    seen = []
+    for t, r in enumerate(recurrent):
+        begins, ends = detector.update(np.array([r, 0]), np.array([1, 1]), np.array([r, 0]))
+        seen.append((begins.tolist(), ends.tolist()))
+        if t == 2:
+            assert detector.recent[0].tolist() == [0, 2, 2]
+    # it begins at step 2; c is at most 2 at steps 5 and 6, so it has ended at step 6
+    assert seen == [([], []), ([], []), ([0], []), ([], []), ([], []), ([], []), ([], [0]), ([], [])]
+    assert detector.size[0].tolist() == [2, 4]  # of E and I at steps 3 to 6, not at the onset
+    assert detector.duration[0] == 4
+    assert not detector.inside.any()
+
+
+def test_an_event_can_be_taken_up_again():
+    first = events.EventDetector(1, threshold=4, window=3, quiet=2)
+    steps = [np.array([r]) for r in (2, 2, 1, 3, 0, 0, 0, 0)]
+    ended = [first.update(r, r, r)[1].size for r in steps[:2]]
+    second = events.EventDetector(1, 4, 3, 2, recent=first.recent)
+    for r in steps[2:]:
+        assert first.update(r, r, r)[1].size == second.update(r, r, r)[1].size
+    assert (first.size == second.size).all()
+    assert sum(ended) == 0
+    assert first.duration == second.duration > 0
+
+
+def test_a_detector_can_forget_and_leave_out_replicas():
+    detector = events.EventDetector(3, threshold=2, window=2, quiet=5)
+    detector.update(*np.ones((2, 3), dtype=int), np.array([2, 0, 2]))
+    assert detector.inside.tolist() == [True, False, True]
+    detector.restart(np.array([0]))
+    detector.keep(np.array([0, 2]))
+    assert detector.inside.tolist() == [False, True]
+    assert detector.recent.tolist() == [[0, 0], [0, 2]]
+    with pytest.raises(ValueError, match="positive"):
+        events.EventDetector(1, 0, 2, 2)

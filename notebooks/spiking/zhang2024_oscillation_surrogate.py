@@ -224,8 +224,8 @@ SMOKE = SimpleNamespace(**vars(QUICK) | dict(
     true_ms=120, loops=2, controls=2, loop_ms=200, generic_ms=100, drop_ms=50,
 ))
 PAPER = SimpleNamespace(**vars(QUICK) | dict(
-    step=0.05, ann_seeds=10, width=256, epochs=20, batch=1024, bins_all=83,
-    small=(64, 4000), regimes=dict(Hom=16, Reg=16, Syn=32), neighbours=16, regime_ms=4000, also=(1.5, 1.2),
+    step=0.05, ann_seeds=10, width=256, epochs=10, batch=1024, bins_all=83,
+    small=(64, 4000), regimes=dict(Hom=16, Reg=16, Syn=32), neighbours=16, regime_ms=2000, also=(1.5, 1.2),
     natural=(100, 4000), perturbed=50_000, together=1000, ceiling=(200, 40),
     points=400, starts=100, held_out=40, counted=24, true_replicas=12, true_ms=2000,
     loops=10, controls=20, loop_ms=2000, generic_loops=4, generic_ms=1000,

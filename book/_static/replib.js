@@ -1,3 +1,14 @@
+// On a phone a figure of several panels would be too small to read: it keeps a readable size and scrolls sideways.
+for (const svg of document.querySelectorAll("figure.replib > svg")) {
+  const box = document.createElement("div");
+  box.className = "figure-scroll";
+  box.tabIndex = 0;
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-label", `${svg.parentElement.querySelector("figcaption b").textContent} Scrolls sideways.`);
+  svg.replaceWith(box);
+  box.append(svg);
+}
+
 // The ledger without this script is a plain table; with it, columns sort and boxes filter.
 (() => {
   const table = document.getElementById("ledger-table");

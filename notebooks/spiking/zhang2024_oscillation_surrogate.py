@@ -224,11 +224,11 @@ SMOKE = SimpleNamespace(**vars(QUICK) | dict(
     true_ms=120, loops=2, controls=2, loop_ms=200, generic_ms=100, drop_ms=50,
 ))
 PAPER = SimpleNamespace(**vars(QUICK) | dict(
-    step=0.05, ann_seeds=10, width=256, epochs=10, batch=1024, bins_all=83,
-    small=(64, 4000), regimes=dict(Hom=16, Reg=16, Syn=32), neighbours=16, regime_ms=2000, also=(1.5, 1.2),
-    natural=(100, 4000), perturbed=50_000, together=1000, ceiling=(200, 40),
-    points=400, starts=100, held_out=40, counted=24, true_replicas=12, true_ms=2000,
-    loops=10, controls=20, loop_ms=2000, generic_loops=4, generic_ms=1000,
+    step=0.05, ann_seeds=10, width=256, epochs=10, bins_all=83,
+    small=(64, 1000), regimes=dict(Hom=16, Reg=16, Syn=32), neighbours=16, regime_ms=1000, also=(1.5, 1.2),
+    natural=(100, 2000), perturbed=20_000, together=1000, ceiling=(100, 40),
+    points=200, starts=100, held_out=40, counted=24, true_replicas=6, true_ms=1000,
+    loops=8, controls=20, loop_ms=1000, generic_loops=2, generic_ms=500,
 ))
 # fmt: on
 sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
@@ -1414,6 +1414,6 @@ chapter.report()
 #
 # **Where this run differs.** The paper varies synaptic strengths; here the E-to-E waiting time varies too, because it
 # moves the network between regimes. The specification's plan for the paper profile, 200,000 bursts a regime, four
-# layers of 512 units and runs of 20 s, asks for a GPU; the sizes above are what a processor does within the hour.
+# layers of 512 units and runs of 20 s, asks for a GPU; the sizes above are what a processor does within half an hour.
 # Detection restarts with an empty window after every burst in both networks. The group's earlier two-state reduction
 # was not built.

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from replib.build import extract
 from replib.build.layout import Layout
+from replib.claims import Verdict
 from replib.record import read
 
 from tests.conftest import ROOT
@@ -128,6 +129,26 @@ def test_claims_json_and_the_ledger_hold_every_claim(pages):
         target, _, fragment = row["link"].partition("#")
         assert fragment in pages[LAYOUT.html / target].ids
         assert row["statement"].split("'")[0] in pages[LAYOUT.html / "ledger.html"].text
+
+
+def test_csv_holds_what_claims_json_holds():
+    rows = json.loads((LAYOUT.html / "claims.json").read_text())["claims"]
+    with (LAYOUT.html / "claims.csv").open(encoding="utf-8", newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert {(r["id"], r["profile"], r["verdict"]) for r in table} == {
+        (r["id"], r["profile"], r["verdict"]) for r in rows
+    }
+    assert sum(bool(r["value"]) for r in table) == sum(len(r["quantities"]) for r in rows)
+    documented = (LAYOUT.html / "data.html").read_text(encoding="utf-8")
+    for key in {*rows[0], *rows[0]["quantities"][0]}:
+        assert f">{key}<" in documented, f"data.md does not explain {key}"
+
+
+@pytest.mark.parametrize("slug", LAYOUT.chapters)
+def test_a_badge_says_how_many_claims_replicated(slug):
+    record = read(LAYOUT.published(slug, "quick"))
+    text = (LAYOUT.html / "badges" / f"{slug}.svg").read_text(encoding="utf-8")
+    assert f"replication: {record.counts()[Verdict.REPLICATED]} of " in text
 
 
 def test_a_page_with_all_it_needs_is_at_most_a_megabyte_compressed(pages):

@@ -1,5 +1,7 @@
 """The build's steps, one by one, on small checkouts."""
 
+import csv
+import io
 import json
 import shutil
 import time
@@ -8,9 +10,10 @@ import nbformat
 import pytest
 from replib import cli
 from replib.build import __main__ as command
-from replib.build import digest, execute, extract, ledger, outcome, site
+from replib.build import digest, execute, extract, feeds, ledger, outcome, site
 from replib.build.layout import BuildError, Layout
 from replib.build.status import Status, read_status
+from replib.claims import Verdict
 from replib.record import RECORD_MIME, RecordError, dump
 
 SLUG = "author2024_topic"
@@ -334,3 +337,31 @@ def test_agree(tmp_path, record, capsys):
 def test_new_refuses_bad_names(capsys, slug, part, reason):
     assert cli.main(["new", slug, part]) == 2
     assert reason in capsys.readouterr().err
+
+
+# --- feeds
+
+
+def test_csv_has_a_row_per_quantity_and_reads_back(checkout, record):
+    publish(checkout, record)
+    rows = ledger.claims(checkout)
+    table = list(csv.DictReader(io.StringIO(feeds.claims_csv(rows))))
+    assert [r["id"] for r in table] == [i["id"] for i in rows for _ in (i["quantities"] or [{}])]
+    first = rows[0]["quantities"][0]
+    assert table[0]["quantity"] == first["name"]
+    assert float(table[0]["value"]) == first["value"]
+    assert table[0]["verdict"] == rows[0]["verdict"]
+    assert table[0]["quantity_verdict"] == first["verdict"]
+    assert table[-1]["verdict"] == "not tested"
+    assert table[-1]["value"] == ""
+    assert feeds.claims_csv([{"failure": "killed", "chapter": "x"}]).count("\n") == 1
+
+
+def test_badge_counts_tested_claims(record):
+    text = feeds.badge(record)
+    assert 'aria-label="replication: 1 of 1 claims replicated"' in text
+    assert "#1f7a4d" in text
+    failed = record.claims[0].model_copy(update={"verdict": Verdict.NOT_REPLICATED})
+    text = feeds.badge(record.model_copy(update={"claims": [failed]}))
+    assert "0 of 1 claims" in text
+    assert "#b3261e" in text

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from replib import render
-from replib.build import extract, ledger, outcome
+from replib.build import extract, feeds, ledger, outcome
 from replib.build.layout import BuildError, Layout
 from replib.claims import Verdict
 from replib.record import FIGURE_MIME, RECORD_MIME, Record
@@ -116,7 +116,7 @@ def stage(layout: Layout) -> None:
     rows = json.loads(layout.ledger.read_text(encoding="utf-8"))["claims"]
 
     generated = {
-        "overview": _overview(layout, outcomes),
+        "overview": _overview(layout, outcomes, papers),
         "ledger": ledger.table(rows),
         "status": _status(layout, outcomes),
     }
@@ -132,11 +132,13 @@ def stage(layout: Layout) -> None:
         files.copy(layout.root / name, name)
     files.write("_config.yml", _config(layout))
     files.copy(layout.ledger, "_extra/claims.json")
+    files.write("_extra/claims.csv", feeds.claims_csv(rows))
     for slug, result in outcomes.items():
         name = f"{layout.part(slug)}/{slug}"
         if result.record is None:
             files.write(f"{name}.md", _failure_page(layout, slug, result))
         else:
+            files.write(f"_extra/badges/{slug}.svg", feeds.badge(result.record))
             _chapter_page(layout, files, name, slug, result.record, papers[slug])
     files.clean()
 
@@ -276,13 +278,24 @@ def _failure_page(layout: Layout, slug: str, result: outcome.Outcome) -> str:
     )
 
 
-def _overview(layout: Layout, outcomes: dict[str, outcome.Outcome]) -> str:
-    """Counts, and one row per chapter with a cell per claim."""
+def _reading_order(layout: Layout) -> list[tuple[str, list[str]]]:
+    """Parts as the table of contents has them, by caption, each with its chapters."""
+    toc = yaml.safe_load((layout.root / "_toc.yml").read_text(encoding="utf-8"))
+    parts = [(p["caption"], [Path(c["file"]).name for c in p["chapters"]]) for p in toc["parts"]]
+    found = [(caption, [s for s in slugs if s in layout.chapters]) for caption, slugs in parts]
+    return [(caption, slugs) for caption, slugs in found if slugs]
+
+
+def _overview(layout: Layout, outcomes: dict[str, outcome.Outcome], papers: dict[str, Record | None]) -> str:
+    """Counts, and per part one row per chapter: a verdict per claim, and how the run at the paper's sizes ended."""
     total = Counter(c.verdict for o in outcomes.values() if o.record for c in o.record.claims)
     counts = "".join(f"<li>{render.badge(v)} <b>{total[v]}</b></li>" for v in Verdict if total[v])
     body = ""
-    for slug, result in outcomes.items():
-        page = f"{layout.part(slug)}/{slug}.html"
+    rows = [(caption, slug) for caption, slugs in _reading_order(layout) for slug in slugs]
+    for k, (caption, slug) in enumerate(rows):
+        if k == 0 or rows[k - 1][0] != caption:
+            body += f'<tr class="section"><th colspan="3" scope="rowgroup">{render.escape(caption)}</th></tr>'
+        result, paper, page = outcomes[slug], papers[slug], f"{layout.part(slug)}/{slug}.html"
         if result.record is None:
             cells = '<span class="verdict verdict-failed">! run failed</span>'
         else:
@@ -293,11 +306,16 @@ def _overview(layout: Layout, outcomes: dict[str, outcome.Outcome]) -> str:
             )
         body += (
             f'<tr><th scope="row"><a href="{page}">{render.escape(title(layout, slug))}</a></th>'
-            f'<td class="claims">{cells}</td></tr>'
+            f'<td class="claims">{cells}</td>'
         )
+        if paper is None:
+            body += "<td>not run</td></tr>"
+        else:
+            link = f"{page}#{render.anchor(paper, paper.claims[0].id)}"
+            body += f'<td><a href="{link}">{render.escape(render.tally(paper))}</a></td></tr>'
     return _block(
         f'<ul class="counts" aria-label="Claims by verdict">{counts}</ul>'
-        + render.table("overview", "Chapters", ("Paper", "Claims"), body)
+        + render.table("overview", "Chapters", ("Paper", "Claims", "At the paper's sizes"), body)
     )
 
 

@@ -42,9 +42,8 @@ class _Bits:
         return self.raw((count + 7) // 8).view(np.uint8)[:count]
 
     def uniform(self, count: int) -> np.ndarray:
-        """Uniform in (0, 1), resolution 2^-32."""
-        words = self.raw((count + 1) // 2).view(np.uint32)[:count]
-        return (words + 0.5) * 2.0**-32
+        """Uniform in [0, 1), resolution 2^-32."""
+        return self.raw((count + 1) // 2).view(np.uint32)[:count] * 2.0**-32
 
 
 class _Table:
@@ -65,17 +64,20 @@ class _Table:
         high = np.stack([np.searchsorted(row, edges[1:], side="left") for row in cumulative])
         self.guide = np.where(low == high, low, low | _UNDECIDED).astype(np.uint8).ravel()
 
-    def draw(self, rows: np.ndarray, bits: _Bits) -> np.ndarray:
-        """One variable per entry of ``rows``: (n,) int32 -> (n,) uint8."""
-        byte = bits.bytes(rows.size)
-        cell = np.left_shift(rows, 8)
-        cell += byte
+    def draw(self, rows: np.ndarray | None, bits: _Bits, count: int = 0) -> np.ndarray:
+        """One variable per entry of ``rows``, (n,) int32 -> (n,) uint8; without rows ``count`` of the first one."""
+        if rows is None:
+            cell = byte = bits.bytes(count)
+        else:
+            byte = bits.bytes(rows.size)
+            cell = np.left_shift(rows, 8)
+            cell += byte
         value = self.guide.take(cell, mode="clip")
         open_ = np.flatnonzero(value >= _UNDECIDED)  # of booleans: three times as fast as of bytes
         if open_.size:
             u = (byte[open_] + bits.uniform(open_.size)) / _CELLS
             k = (value[open_] ^ _UNDECIDED).astype(np.intp)
-            at = rows[open_] * self.columns
+            at = 0 if rows is None else rows[open_] * self.columns
             while (more := self.cumulative.take(at + k) <= u).any():
                 k += more
             value[open_] = k
@@ -162,23 +164,24 @@ class TauLeaping:
         mean = network.drive.rate * step
         most_drive = int(stats.poisson.ppf(1 - 1e-15, mean)) + 2
         self._drive = _Table(stats.poisson.cdf(np.arange(most_drive), mean)[None])
-        self._no_row = np.zeros(state.v.size, dtype=np.int32)
         self._excite = network.per_neuron(synapses["ee"].weight, synapses["ie"].weight, replicas)
         span = network.neuron.threshold - network.neuron.reversal
-        self._shrink = 1 - network.per_neuron(synapses["ei"].weight, synapses["ii"].weight, replicas) / span
+        # powers of (1 - weight / span), one row per distinct weight
+        weights = network.per_neuron(synapses["ei"].weight, synapses["ii"].weight, replicas)
+        distinct = np.unique(weights)
+        self._shrink = ((1 - distinct / span)[:, None] ** np.arange(_UNDECIDED)).ravel()
+        self._shrink_row = (np.searchsorted(distinct, weights) * _UNDECIDED).astype(np.int32)
 
     def keep(self, replicas: np.ndarray) -> None:
         """Go on with some replicas only: indices or a mask."""
         self.state = self.state[replicas]
         self.sent = {name: count[replicas] for name, count in self.sent.items()}
         self._row = self._row[:, replicas]
-        self._excite, self._shrink = self._excite[replicas], self._shrink[replicas]
-        self._no_row = self._no_row[: self.state.v.size]
+        self._excite, self._shrink_row = self._excite[replicas], self._shrink_row[replicas]
 
     def _rounded(self, x: np.ndarray) -> np.ndarray:
-        """To an integer at random, with mean x."""
-        whole = np.floor(x)
-        return (whole + (self._bits.uniform(x.size) < x - whole)).astype(np.int16)
+        """To an integer at random, with mean x >= 0: the whole part of x + u, u uniform in [0, 1)."""
+        return (x + self._bits.uniform(x.size)).astype(np.int16)
 
     def advance(self) -> Spikes:
         """One step of all replicas."""
@@ -192,11 +195,11 @@ class TauLeaping:
         was_resting = np.flatnonzero(resting)
 
         hit = np.flatnonzero(from_i != 0)
-        above = (v[hit] - neuron.reversal) * self._shrink.ravel()[hit] ** from_i[hit]
-        v[hit] = neuron.reversal + self._rounded(above)
-        v += self._drive.draw(self._no_row, bits)
+        power = self._shrink.take(self._shrink_row.ravel().take(hit) + from_i.take(hit))
+        v[hit] = self._rounded((v.take(hit) - neuron.reversal) * power) + neuron.reversal
+        v += self._drive.draw(None, bits, v.size)
         hit = np.flatnonzero(from_e != 0)
-        v[hit] += self._rounded(from_e[hit] * self._excite.ravel()[hit])
+        v[hit] += self._rounded(from_e.take(hit) * self._excite.ravel().take(hit))
         v[was_resting] = neuron.reset  # nothing acts on a refractory neuron
         resting[was_resting] = bits.uniform(was_resting.size) >= self.step / neuron.refractory
 

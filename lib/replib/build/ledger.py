@@ -70,7 +70,7 @@ def write(layout: Layout) -> None:
 
 def table(rows: list[dict]) -> str:
     """The ledger as an HTML table; the site's script makes it sortable and filterable."""
-    columns = ("Chapter", "Claim", "Statement", "Paper", "Ours", "Verdict", "Part", "Profile")
+    columns = ("Chapter", "Claim", "Verdict", "Statement", "Paper", "Ours", "Part", "Profile")
     body = "".join(_table_row(row) for row in rows)
     return render.table("ledger", "All claims", columns, body, id_="ledger-table")
 
@@ -78,13 +78,8 @@ def table(rows: list[dict]) -> str:
 def _table_row(row: dict) -> str:
     e = render.escape
     if "failure" in row:
-        cells = (
-            "",
-            "the last run did not finish",
-            "",
-            "",
-            f'<span class="verdict verdict-failed">! {e(row["failure"])}</span>',
-        )
+        failed = f'<span class="verdict verdict-failed">! {e(row["failure"])}</span>'
+        cells = ("", failed, "the last run did not finish", "", "")
         link = row["page"]
     else:
         ours = "<br>".join(
@@ -93,9 +88,10 @@ def _table_row(row: dict) -> str:
             if q["judged"]
         )
         cells = (
-            f'<a href="{e(row["link"])}">{e(row["claim"])}</a>', e(row["statement"]), e(row["paper"]), ours,
-            render.badge(Verdict(row["verdict"])),
+            f'<a href="{e(row["link"])}">{e(row["claim"])}</a>', render.badge(Verdict(row["verdict"])),
+            e(row["statement"]), e(row["paper"]), ours,
         )  # fmt: skip
         link = row["page"]
-    chapter = f'<a href="{e(link)}">{e(row["chapter"])}</a>'
+    name = e(row["chapter"]).replace("_", "_<wbr>")  # a long name may break, or the table would not fit
+    chapter = f'<a href="{e(link)}">{name}</a>'
     return "<tr>" + "".join(f"<td>{c}</td>" for c in (chapter, *cells, e(row["part"]), e(row["profile"]))) + "</tr>"

@@ -1,5 +1,6 @@
 """The spiking network of 300 + 100 neurons against Brian2: same equations, step and parameters, one thread.
 
+    export MALLOC_MMAP_THRESHOLD_=8388608 MALLOC_TRIM_THRESHOLD_=1073741824  # as the build sets them
     OMP_NUM_THREADS=1 PYTHONPATH=lib python benchmarks/spiking.py
 
 Brian2 2.9 needs a numpy below 2.4; the book does not depend on it:

@@ -702,8 +702,8 @@ figure_3
 #
 # $$g(x) = K(x, X)\,K^{-1}\,\bigl(I - (I - \eta K)^S\bigr)\,y,\qquad K = K(X, X),\ \eta = 1/\lambda_{\max}(K),$$
 #
-# with $X$ the training points. Both sides are compared at the same time, so neither need converge. Degree 2, no skip;
-# the target is $\langle x, u_1\rangle + \langle x, u_2\rangle\langle x, u_3\rangle$ with random unit vectors $u_i$.
+# with $X$ the training points. Both sides are compared at the same time, so neither need converge. Degree 2, no skip.
+# The target is $\langle x, u_1\rangle + \langle x, u_2\rangle\langle x, u_3\rangle$ with random unit vectors $u_i$.
 
 
 # %%

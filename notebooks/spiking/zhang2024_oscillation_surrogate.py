@@ -431,10 +431,9 @@ def free_run(name, replicas, ms, net=None):
     sim = TauLeaping(net, State.random(net, replicas, rng), rng, step=H)
     for _ in range(steps(sizes.drop_ms)):
         sim.advance()
-    sent = {kind: count.copy() for kind, count in sim.sent.items()}
     recorder, events = watch(sim, steps(ms))
     return SimpleNamespace(
-        e=recorder.e.T, i=recorder.i.T, recurrent=recorder.recurrent, events=events, sim=sim, sent=sent
+        e=recorder.e.T, i=recorder.i.T, recurrent=recorder.recurrent, events=events, sim=sim
     )
 
 

@@ -130,7 +130,7 @@ class TauLeaping:
     """
 
     def __init__(self, network: Network, state: State, rng: np.random.Generator, *, step: float = 0.1) -> None:
-        self.network, self.state, self.step, self.rng = network, state, step, rng
+        self.network, self.state, self.step = network, state, step
         self._bits = _Bits(rng)
         replicas, shape = len(state), state.v.shape
         synapses = network.synapses

@@ -5,6 +5,7 @@ Each command imports what it needs when it runs: a build starts many short proce
 
 import argparse
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -26,11 +27,15 @@ def _progress(layout: Layout, status: Status) -> str:
     return f"{ended}; {left} of {len(layout.chapters)} left"
 
 
+def _leave_by_exception() -> None:
+    """Asked to stop, end on the way what was started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def _execute(layout: Layout, slug: str, profile: str) -> None:
     from replib.build import execute
 
-    # asked to stop, leave by an exception: what was started is ended on the way
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _leave_by_exception()
     print(f"[{profile}] {slug}: started", flush=True)
     status = execute.execute(layout, slug, profile)
     print(_progress(layout, status), flush=True)
@@ -48,13 +53,21 @@ def _snakemake(layout: Layout, targets: list[str], cores: str) -> int:
         "--nolock",
     ]
     command += ["--rerun-triggers", "mtime", "--quiet", "all", "--", *targets]
-    return subprocess.run(command, check=False).returncode
+    # a group of its own: asked to stop, everything below is asked too, and nothing is left behind
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+        raise
 
 
 def _run(layout: Layout, profile: str, slugs: list[str], cores: str, with_site: bool) -> int:
     """Bring a profile, or the site, up to date. One build at a time in a checkout."""
     from replib.build import digest
 
+    _leave_by_exception()
     layout.build.mkdir(exist_ok=True)
     with (layout.build / ".lock").open("w") as lock:
         try:
@@ -104,6 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
         step.add_argument("slug")
     commands.add_parser("ledger", help="join all records into claims.json")
     commands.add_parser("site", help="build the site from what was executed")
+    commands.add_parser("notebooks", help="write the executed notebooks and their Binder environment for publishing")
     run = commands.add_parser("run", help="bring a profile, or the whole book, up to date")
     run.add_argument("target", choices=(*PROFILES, "book"))
     run.add_argument("slugs", nargs="*", help="chapters; all of them by default")
@@ -128,6 +142,10 @@ def main(arguments: list[str] | None = None) -> int:
             from replib.build import site
 
             site.build(layout)
+        elif options.command == "notebooks":
+            from replib.build import notebooks
+
+            print(notebooks.publish(layout, os.environ.get(notebooks.REPOSITORY_VARIABLE, "")))
         elif options.command == "run":
             slugs = options.slugs or list(layout.chapters)
             for slug in slugs:

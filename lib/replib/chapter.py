@@ -15,7 +15,7 @@ whatever breaks that rule is an error that names the claim.
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -41,6 +41,25 @@ FIRST_SEED = 100
 
 class ChapterError(ValueError):
     """A chapter that misuses its claims; the message names the claim and the remedy."""
+
+
+@dataclass(frozen=True)
+class Explore:
+    """How the site offers a figure's data for exploring, by names of its columns.
+
+    Attributes:
+        x: the horizontal axis.
+        y: what is drawn against it.
+        by: one curve for each value of this column.
+        choose: a reader picks one value of this column.
+        log: axes that are logarithmic at first, such as ``"xy"``.
+    """
+
+    x: str
+    y: tuple[str, ...]
+    by: str = ""
+    choose: str = ""
+    log: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,13 +180,16 @@ class Chapter:
         lines = [f"{c.id}: {c.statement}" for c in (*claims, *controls)]
         return Output({"text/html": render.declarations(claims, controls), "text/plain": "\n".join(lines)})
 
-    def figure(self, fig: Figure, caption: str, alt: str, data: Mapping[str, Iterable]) -> Output:
+    def figure(
+        self, fig: Figure, caption: str, alt: str, data: Mapping[str, Iterable], *, explore: Explore | None = None
+    ) -> Output:
         """Show a figure in house style and attach its data.
 
         Args:
             caption: what is drawn, and what it shows.
             alt: the finding, for a reader who cannot see it.
             data: column name -> values, all of one length; downloadable as CSV from the site.
+            explore: offer the data as an interactive drawing beside the fixed one.
         """
         if not caption.strip() or not alt.strip():
             raise ChapterError("a figure needs a caption and an alternative text that states the finding")
@@ -175,15 +197,23 @@ class Chapter:
         lengths = {name: len(c) for name, c in columns.items()}
         if not columns or len(set(lengths.values())) != 1:
             raise ChapterError(f"a figure's data columns must have one length, got {lengths}")
+        if explore is not None:
+            named_columns = {explore.x, *explore.y, *filter(None, (explore.by, explore.choose))}
+            if not named_columns <= columns.keys():
+                missing = ", ".join(sorted(named_columns - columns.keys()))
+                raise ChapterError(f"explore names columns that the figure's data lack: {missing}")
         self._figures += 1
         svg = plots.svg(fig, f"{self.slug}-{self._figures}", alt)
         return Output(
             {
                 "text/html": render.figure(self._figures, svg, caption),
                 "text/plain": f"Figure {self._figures}. {alt}",
-                FIGURE_MIME: {"number": self._figures, "caption": caption, "alt": alt, "columns": columns},
+                FIGURE_MIME: {
+                    "number": self._figures, "caption": caption, "alt": alt, "columns": columns,
+                    "explore": None if explore is None else asdict(explore),
+                },
             }
-        )
+        )  # fmt: skip
 
     def record(self) -> Record:
         """The run so far as a record.

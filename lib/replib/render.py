@@ -97,8 +97,9 @@ def _row(claim: ClaimRecord, verdict: str, id_: str) -> str:
     ours = "".join(_quantity(q) for q in claim.quantities) or _criteria(claim)
     paper = escape(claim.paper) + (f'<p class="detail">{escape(claim.source)}</p>' if claim.source else "")
     needs = f'<p class="detail">needs {escape(", ".join(claim.needs))}</p>' if claim.needs else ""
+    link = f'<a href="#{escape(id_)}" title="link to this row">{escape(claim.id)}</a>'
     return (
-        f'<tr id="{escape(id_)}"><th scope="row">{escape(claim.id)}</th>'
+        f'<tr id="{escape(id_)}"><th scope="row">{link}</th>'
         f"<td>{escape(claim.statement)}{details}</td><td>{paper}</td>"
         f"<td><ul>{ours}</ul></td><td>{verdict}{needs}</td></tr>"
     )
@@ -117,7 +118,7 @@ def verdict_table(record: Record) -> str:
     )
     if controls:
         claims += f'</tbody><tbody><tr class="section"><th colspan="5" scope="rowgroup">Controls</th></tr>{controls}'
-    columns = ("", "Claim", "Paper", "Ours: estimate, 95 % interval, criterion", "Verdict")
+    columns = ("Id", "Claim", "Paper", "Ours: estimate, 95 % interval, criterion", "Verdict")
     return table("verdicts", f"Verdicts, {record.profile}", columns, claims)
 
 
@@ -128,7 +129,7 @@ def declarations(claims: list[ClaimRecord], controls: list[ClaimRecord]) -> str:
         f"<td><ul>{_criteria(c)}</ul></td></tr>"
         for c in (*claims, *controls)
     )
-    return table("verdicts", "Claims and criteria", ("", "Claim or control", "Paper", "Criterion"), body)
+    return table("verdicts", "Claims and criteria", ("Id", "Claim or control", "Paper", "Criterion"), body)
 
 
 def tally(record: Record) -> str:
@@ -136,51 +137,11 @@ def tally(record: Record) -> str:
     return ", ".join(f"{n} {v}" for v, n in record.counts().items() if n)
 
 
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, as a person would say it."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def card(record: Record) -> str:
-    """The box at a chapter's head: verdicts, cost, seeds, data, last verified."""
-    env, cost = record.environment, record.cost
-    links = " ".join(
-        f'<a href="#{escape(anchor(record, c.id))}">{escape(c.id)}{badge(c.verdict)}</a>' for c in record.claims
-    )
-    facts = {
-        "Profile": record.profile,
-        "Cost": f"{duration(cost.wall_s)} on one core, {cost.peak_mib:.0f} MiB, "
-        + (f"{cost.download_mib:.0f} MiB download" if cost.download_mib else "no download"),
-        "Processor": f"{env.gpu or env.cpu}, {env.threads} thread" + "s" * (env.threads > 1),
-        "Seeds": _ranges(record.seeds),
-        "Data": ", ".join(d.name for d in record.data) or "generated",
-        "Last verified": env.date,
-    }
-    rows = "".join(f"<div><dt>{k}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
-    return (
-        f'<section class="card-run" aria-label="Result at a glance, {record.profile}">'
-        f'<p class="tally">{escape(tally(record))}</p>'
-        f'<p class="claims">{links}</p><dl>{rows}</dl></section>'
-    )
-
-
-def _ranges(numbers: list[int]) -> str:
-    """100, 101, 102, 107 -> 100-102, 107."""
-    runs: list[list[int]] = []
-    for n in sorted(numbers):
-        if runs and n == runs[-1][-1] + 1:
-            runs[-1].append(n)
-        else:
-            runs.append([n])
-    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}–{r[-1]}" for r in runs) or "none"
-
-
 def figure(number_: int, svg: str, caption: str) -> str:
-    """A numbered figure; the site fills the empty span with a link to the figure's data."""
+    """A numbered figure that scrolls sideways where it does not fit; the site fills the empty span with links."""
     return (
-        f'<figure class="replib" id="figure-{number_}">{svg}'
+        f'<figure class="replib" id="figure-{number_}">'
+        f'<div class="figure-scroll" tabindex="0" role="region" aria-label="Figure {number_}, drawing">{svg}</div>'
         f"<figcaption><b>Figure {number_}.</b> {escape(caption)} "
         f'<span data-figure="{number_}"></span></figcaption></figure>'
     )

@@ -41,7 +41,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from replib import estimate, plots
-from replib.chapter import begin
+from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
 from replib.data import points
 from replib.ensemble import Ensemble, build_seeded, train
@@ -743,6 +743,7 @@ with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
         + ", ".join(f"{r:.2f} at frequency {k}" for k, r in zip(FREQUENCIES, slowest, strict=True))
         + ".",
         columns,
+        explore=Explore(x="time", y=("mean", "predicted"), choose="frequency", log="y"),
     )
 figure_4
 

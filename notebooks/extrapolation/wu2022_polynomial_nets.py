@@ -45,7 +45,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from replib import estimate, plots
-from replib.chapter import begin
+from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
 from replib.data import points
 from replib.ensemble import Ensemble, Minibatches, mean_squared_error, train
@@ -234,7 +234,7 @@ chapter.claim(
 )
 chapter.claim(
     "c6b",
-    "The same for cos(2x), next to the training interval.",
+    "On cos(2x) too, next to the training interval, a polynomial network is closer than a ReLU network.",
     {f"{a} / {b}": reported() for a, b in RATIOS["cos"]}
     | {"MLP / PNN": above(1)}
     | {"PNN, width 1: seeds that fit inside": reported()}
@@ -982,6 +982,7 @@ with plots.figure(columns=4, size=(11, 2.8), sharey=True) as (fig, axes):
         "Four panels. From N = 1 to N = 9 the curves of the high frequencies move to earlier times, closer to that of k = 1. For N = 1 "
         "the odd frequencies 3 and 5 stay up far longer than the even frequency 4.",
         columns,
+        explore=Explore(x="time", y=("residual",), by="k", choose="degree", log="xy"),
     )
 figure_5
 

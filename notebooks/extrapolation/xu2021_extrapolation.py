@@ -38,7 +38,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from replib import estimate, plots
-from replib.chapter import begin
+from replib.chapter import Explore, begin
 from replib.claims import above, below, reported
 from replib.data import bodies, graphs, points
 from replib.ensemble import Ensemble, Minibatches, mean_squared_error, train
@@ -553,6 +553,7 @@ with plots.figure(columns=5, size=(11, 2.6)) as (fig, axes):
         "quadratic, the cosine and the square root leave their targets along straight lines. The one for l1 is straight "
         "too, with slopes of its own on either side; only the linear target is met everywhere.",
         columns,
+        explore=Explore(x="t", y=("truth", "network"), choose="target"),
     )
 figure_1
 

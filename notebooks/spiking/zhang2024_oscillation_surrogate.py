@@ -43,7 +43,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from replib import estimate, plots
-from replib.chapter import begin
+from replib.chapter import Explore, begin
 from replib.claims import above, below, between, reported
 from replib.ensemble import Ensemble, Minibatches, train
 from replib.models.mlp import mlp
@@ -1319,6 +1319,7 @@ with plots.figure(columns=3, size=(11, 3.4)) as (fig, axes):
         f"The ANN's bursts vary {width['ANN']:.2f} times as much as the full network's, with a Gaussian head {width['Gaussian head']:.2f} times; "
         "the mean map's are all alike.",
         {"hz": frequencies[shown_range]} | {n: p[shown_range] for n, p in curves.items()},
+        explore=Explore(x="hz", y=tuple(curves), log="y"),
     )
 figure_3
 

@@ -104,6 +104,12 @@ def figure_csv(figure: dict) -> str:
     return stream.getvalue()
 
 
+def figure_script(figure: dict, name: str) -> str:
+    """A figure's data for exploring, as a script: a page opened from a folder may not fetch anything else."""
+    data = json.dumps({k: figure[k] for k in ("columns", "explore")}, ensure_ascii=False, separators=(",", ":"))
+    return f"(window.replibData ??= {{}})[{json.dumps(name)}] = {data};\n"
+
+
 def figures(notebook: dict) -> list[dict]:
     """Number, caption, alternative text and data of each figure."""
     return bundles(notebook, FIGURE_MIME)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 from replib.claims import Verdict
 from replib.record import Record
@@ -9,8 +10,9 @@ from replib.render import escape
 
 # one row per quantity; a claim without any has one row with empty ones
 COLUMNS = (
-    "id", "chapter", "part", "profile", "claim", "statement", "paper", "source", "verdict", "reason", "verified",
-    "core_seconds", "link", "quantity", "criterion", "judged", "value", "low", "high", "n", "quantity_verdict",
+    "id", "chapter", "title", "year", "part", "profile", "claim", "statement", "paper", "source", "verdict", "reason",
+    "verified", "core_seconds", "link",
+    "quantity", "criterion", "judged", "value", "low", "high", "n", "quantity_verdict",
 )  # fmt: skip
 _RENAMED = {"quantity": "name", "quantity_verdict": "verdict"}
 _OF_QUANTITY = COLUMNS[COLUMNS.index("quantity") :]
@@ -31,6 +33,16 @@ def claims_csv(rows: list[dict]) -> str:
         for quantity in row["quantities"] or [{}]:
             writer.writerow(row | {k: quantity.get(_RENAMED.get(k, k), "") for k in _OF_QUANTITY})
     return stream.getvalue()
+
+
+def claims_index(rows: list[dict]) -> str:
+    """What the search page looks claims up in: a script, since a page opened from a folder may not fetch data."""
+    found = [
+        [row["link"], row["claim"], row["title"], row["statement"], row["verdict"]]
+        for row in rows
+        if "failure" not in row and row["profile"] == "quick"
+    ]
+    return f"window.replibClaims = {json.dumps(found, ensure_ascii=False, separators=(',', ':'))};\n"
 
 
 # width of a character at 11 px, generously

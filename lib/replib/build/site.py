@@ -3,7 +3,6 @@
 Staging rewrites only files whose content changes, so Sphinx reads again only those.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -11,22 +10,19 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
 
 from replib import render
-from replib.build import extract, feeds, ledger, outcome
+from replib.build import catalogue, extract, feeds, finish, glossary, ledger, notebooks, page
+from replib.build.catalogue import Chapter
 from replib.build.layout import BuildError, Layout
 from replib.claims import Verdict
-from replib.record import FIGURE_MIME, RECORD_MIME, Record
-
-# owner/name on GitHub, set where the site is published; without it no launch buttons are shown
-REPOSITORY_VARIABLE = "REPLIB_REPOSITORY"
-NOTEBOOK_BRANCH = "notebooks"
+from replib.record import dump
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_MATHJAX = ("tex-chtml.js", "a11y/assistive-mml.js", "output/chtml/fonts/woff-v2")
 
 
 class _Stage:
@@ -84,250 +80,123 @@ def build(layout: Layout) -> None:
         lines = [line for line in lines if re.search("WARNING|ERROR|CRITICAL|Error", line)] or lines
         (layout.html / "index.html").unlink(missing_ok=True)
         raise BuildError("the site was not built:\n" + "\n".join(lines[-30:]))
-    _lighten(layout.html)
-
-
-_ICON = re.compile(
-    r'"?(?P<name>[a-z0-9-]+)"?:\[\d+,\d+,\[(?P<aliases>[^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\["[^"]*","[^"]*"\])\],?'
-)
-
-
-def _lighten(html: Path) -> None:
-    """Drop what no page uses: of the theme's thousands of icons a page shows a dozen, and they weigh half of it."""
-    for template in (html / "_static").glob("*webpack-macros.html"):
-        template.unlink()
-    text = "".join(p.read_text(encoding="utf-8") for p in html.rglob("*.html"))
-    text += "".join(p.read_text(encoding="utf-8") for p in (html / "_static").rglob("*theme.js"))
-    used = set(re.findall(r"\bfa-([a-z0-9-]+)", text))
-
-    def keep(icon: re.Match) -> str:
-        names = {icon["name"], *re.findall(r'"([a-z0-9-]+)"', icon["aliases"])}
-        return icon[0] if names & used else ""
-
-    script = html / "_static" / "scripts" / "fontawesome.js"
-    script.write_text(_ICON.sub(keep, script.read_text(encoding="utf-8")), encoding="utf-8")
+    # Sphinx copies neither when no page changed
+    shutil.copytree(layout.source / "assets", layout.html / "_static", dirs_exist_ok=True)
+    shutil.copytree(layout.source / "_extra", layout.html, dirs_exist_ok=True)
+    finish.finish(layout.html)
 
 
 def stage(layout: Layout) -> None:
     """Write everything Sphinx reads to ``_build/source``."""
     files = _Stage(layout.source)
-    outcomes = {slug: outcome.load(layout, slug, "quick") for slug in layout.chapters}
-    papers = {slug: outcome.published(layout, slug, "paper") for slug in layout.chapters}
-    rows = json.loads(layout.ledger.read_text(encoding="utf-8"))["claims"]
+    chapters = catalogue.read(layout)
+    repository = os.environ.get(notebooks.REPOSITORY_VARIABLE, "")
+    book = page.Book(layout, {c.slug: c for c in chapters}, page.stories(layout), repository)
+    terms = glossary.read((layout.root / "book" / "glossary.md").read_text(encoding="utf-8"))
 
     generated = {
-        "overview": _overview(layout, outcomes, papers),
-        "ledger": ledger.table(rows),
-        "status": _status(layout, outcomes),
+        "overview": _overview(chapters),
+        "stories": _stories(book),
+        "filters": ledger.filters(chapters),
+        "glance": ledger.glance(chapters),
+        "ledger": ledger.table(chapters),
+        "status": _status(chapters),
     }
-    for page in sorted((layout.root / "book").rglob("*.md")):
-        text = page.read_text(encoding="utf-8")
-        text = re.sub(r"<!-- replib:(\w+) -->", lambda m: generated[m[1]], text)
-        files.write(str(page.relative_to(layout.root / "book")), text)
-    files.copy(layout.root / "book" / "_static", "_static")
-    mathjax = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
-    for name in _MATHJAX:
-        files.copy(mathjax / name, f"_static/mathjax/{name}")
+    for path in sorted((layout.root / "book").rglob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        text = re.sub(r"<!-- replib:(\w+) -->", lambda m: page.block(generated[m[1]]), text)
+        files.write(str(path.relative_to(layout.root / "book")), text)
+    files.copy(layout.root / "book" / "_static", "assets")
     for name in ("_toc.yml", "references.bib"):
         files.copy(layout.root / name, name)
-    files.write("_config.yml", _config(layout))
+    files.write("_config.yml", _config(layout, terms, repository))
+    rows = ledger.claims(chapters)
     files.copy(layout.ledger, "_extra/claims.json")
     files.write("_extra/claims.csv", feeds.claims_csv(rows))
-    for slug, result in outcomes.items():
-        name = f"{layout.part(slug)}/{slug}"
-        if result.record is None:
-            files.write(f"{name}.md", _failure_page(layout, slug, result))
-        else:
-            files.write(f"_extra/badges/{slug}.svg", feeds.badge(result.record))
-            _chapter_page(layout, files, name, slug, result.record, papers[slug])
+    files.write("_extra/claims.js", feeds.claims_index(rows))
+    for chapter in chapters:
+        name = f"{chapter.part}/{chapter.slug}"
+        if chapter.quick is None:
+            files.write(f"{name}.md", page.failure(chapter))
+            continue
+        notebook = extract.read_notebook(layout.executed(chapter.slug, "quick"))
+        figures = extract.figures(notebook)
+        files.write(f"_extra/badges/{chapter.slug}.svg", feeds.badge(chapter.quick))
+        offered = page.downloads(chapter, figures)
+        _downloads(layout, files, chapter, figures, repository)
+        made = page.assemble(book, chapter, notebook, offered)
+        files.write(f"{name}.ipynb", json.dumps(made, indent=1, ensure_ascii=False))
     files.clean()
 
 
-def _config(layout: Layout) -> str:
+def _downloads(layout: Layout, files: _Stage, chapter: Chapter, figures: list[dict], repository: str) -> None:
+    """The files that :func:`replib.build.page.downloads` names."""
+    slug, folder = chapter.slug, "_extra/downloads"
+    files.write(f"{folder}/{slug}.ipynb", notebooks.published(layout, slug, repository))
+    files.copy(layout.chapter(slug), f"{folder}/{slug}.py")
+    files.write(f"{folder}/{slug}.quick.json", dump(chapter.quick))
+    if chapter.paper is not None:
+        files.copy(layout.published(slug, "paper"), f"{folder}/{slug}.paper.json")
+    for figure in figures:
+        files.write(f"{folder}/{page.figure_file(slug, figure['number'], 'csv')}", extract.figure_csv(figure))
+        if figure["explore"]:
+            script = page.figure_file(slug, figure["number"], "js")
+            files.write(f"{folder}/{script}", extract.figure_script(figure, script))
+
+
+def _config(layout: Layout, terms: list[glossary.Term], repository: str) -> str:
     config = yaml.safe_load((layout.root / "_config.yml").read_text(encoding="utf-8"))
-    repository = os.environ.get(REPOSITORY_VARIABLE)
+    settings = config["sphinx"]["config"]
+    settings["glossary"] = [asdict(t) | {"names": list(t.names)} for t in terms]
     if repository:
-        config["repository"] = {"url": f"https://github.com/{repository}", "branch": NOTEBOOK_BRANCH}
-        config["launch_buttons"] = {
-            "binderhub_url": "https://mybinder.org",
-            "colab_url": "https://colab.research.google.com",
-            "notebook_interface": "jupyterlab",
-        }
-        config["html"]["use_repository_button"] = True
-    return yaml.safe_dump(config, sort_keys=False)
+        owner, _, name = repository.partition("/")
+        settings["html_baseurl"] = f"https://{owner}.github.io/{name}/"
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
 
 
-def _markdown(text: str) -> dict:
-    return {"cell_type": "markdown", "metadata": {}, "source": text}
-
-
-def _block(html: str) -> str:
-    """HTML as one block of Markdown: a blank line would end it."""
-    return re.sub(r"\n\s*\n", "\n", html)
-
-
-def title(layout: Layout, slug: str) -> str:
-    """The first heading of a chapter."""
-    for line in layout.chapter(slug).read_text(encoding="utf-8").splitlines():
-        if line.startswith("# # "):
-            return line[4:].strip()
-    raise BuildError(f"{layout.chapter(slug)} has no title: begin its first text cell with '# # Title'")
-
-
-def _chapter_page(layout: Layout, files: _Stage, name: str, slug: str, record: Record, paper: Record | None) -> None:
-    executed = layout.executed(slug, "quick")
-    notebook = extract.read_notebook(executed)
-    downloads = {
-        "executed notebook": f"{slug}.ipynb",
-        "text notebook": f"{slug}.py",
-        "record": f"{slug}.quick.json",
-    }
-    files.copy(executed, f"_extra/downloads/{slug}.ipynb")
-    files.copy(layout.chapter(slug), f"_extra/downloads/{slug}.py")
-    files.write(f"_extra/downloads/{slug}.quick.json", json.dumps(record.model_dump(mode="json"), indent=1))
-    if paper is not None:
-        downloads["record at the paper's sizes"] = f"{slug}.paper.json"
-        files.copy(layout.published(slug, "paper"), f"_extra/downloads/{slug}.paper.json")
-    links = {}
-    for figure in extract.figures(notebook):
-        csv_name = f"{slug}-figure-{figure['number']}.csv"
-        files.write(f"_extra/downloads/{csv_name}", extract.figure_csv(figure))
-        links[figure["number"]] = csv_name
-        downloads[f"data of figure {figure['number']}"] = csv_name
-
-    cells = []
-    for cell in notebook["cells"]:
-        if "injected-parameters" in cell["metadata"].get("tags", []):
-            continue
-        cell["metadata"].pop("papermill", None)
-        for output in cell.get("outputs", []):
-            for mime in (RECORD_MIME, FIGURE_MIME):  # offered as files beside the page
-                output.get("data", {}).pop(mime, None)
-            html = "".join(output.get("data", {}).get("text/html", ""))
-            if 'class="replib"' in html:
-                output["data"]["text/html"] = re.sub(
-                    r'<span data-figure="(\d+)"></span>',
-                    lambda m: f'<a href="../downloads/{links[int(m[1])]}" download>Data (CSV)</a>',
-                    html,
-                )
-        cells.append(cell)
-    cells.insert(1, _markdown(_block(render.card(record))))
-    if paper is not None:
-        cells.append(_markdown("## At the paper's own sizes"))
-        cells.append(_markdown(_block(render.card(paper))))
-        cells.append(_markdown(_block(render.verdict_table(paper))))
-    cells.append(_markdown(_foot(layout, slug, record, downloads)))
-    for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"
-    notebook["cells"] = cells
-    notebook["metadata"] = {k: v for k, v in notebook["metadata"].items() if k in ("kernelspec", "language_info")}
-    files.write(f"{name}.ipynb", json.dumps(notebook, indent=1, ensure_ascii=False))
-
-
-def commands(layout: Layout, slug: str) -> dict[str, str]:
-    """The commands that reproduce a chapter, as a reader would type them in a checkout."""
-    path = layout.chapter(slug).relative_to(layout.root)
-    return {
-        "The published run": f"make chapter CHAPTER={slug}",
-        "At the paper's sizes": f"make paper CHAPTER={slug}",
-        "In Jupyter": f".venv/bin/jupyter lab {path}",
-        "With papermill": f".venv/bin/jupytext --to ipynb -o {slug}.ipynb {path}\n"
-        f"OMP_NUM_THREADS=1 .venv/bin/papermill {slug}.ipynb {slug}.executed.ipynb -p profile quick -p seed 0",
-        "Compare a run with this page": f".venv/bin/replib agree {slug}.executed.ipynb",
-    }
-
-
-def _foot(layout: Layout, slug: str, record: Record, downloads: dict[str, str]) -> str:
-    env, made = record.environment, record.provenance
-    text = "## Run it yourself\n\n"
-    text += (
-        f"The published run took {render.duration(record.cost.wall_s)} on one core and "
-        f"{record.cost.peak_mib:.0f} MiB, after the imports. In a checkout, after `make setup`:\n\n"
+def _overview(chapters: list[Chapter]) -> str:
+    """The book in numbers, and what did not replicate."""
+    total = sum((c.standing for c in chapters), Counter())
+    failed = sum(c.quick is None for c in chapters)
+    numbers = f"<b>{len(chapters)} papers, {sum(total.values())} claims.</b>" + f" {failed} runs failed." * bool(failed)
+    refuted = [
+        (chapter, quick)
+        for chapter in chapters
+        for quick, paper in chapter.pairs()
+        if catalogue.standing(quick, paper) is Verdict.NOT_REPLICATED
+    ]
+    items = "".join(
+        f'<li><a href="{c.page}#{render.anchor(c.quick, claim.id)}">{render.escape(claim.statement)}</a> '
+        f'<span class="detail">{render.escape(c.authors)}</span></li>'
+        for c, claim in refuted
     )
-    for label, command in commands(layout, slug).items():
-        text += f"{label}:\n\n```bash\n{command}\n```\n\n"
-    text += "**Downloads.** "
-    text += ", ".join(f'<a href="../downloads/{n}" download>{render.escape(t)}</a>' for t, n in downloads.items())
-    versions = ", ".join(f"{k} {v}" for k, v in env.packages.items())
-    facts = {
-        "Verified": env.date,
-        "Processor": f"{env.cpu}, {env.cpu_capability}, {env.threads} thread",
-        "Platform": f"{env.platform}, Python {env.python}",
-        "Versions": versions,
-    }
-    if made is not None:
-        facts |= {
-            "Commit": made.commit or "not in git",
-            "Chapter": f"SHA-256 {made.source_sha256[:16]}",
-            "Library modules": ", ".join(sorted(made.modules)),
-            "Lock": f"SHA-256 {made.lock_sha256[:16]}",
-        }
-    rows = "".join(f"<div><dt>{k}</dt><dd>{render.escape(v)}</dd></div>" for k, v in facts.items())
-    text += f'\n\n## Provenance\n\n<dl class="provenance">{rows}</dl>\n\n'
-    return text + "## References\n\n```{footbibliography}\n```\n"
+    did_not = f'<p class="lead">Did not replicate:</p><ul class="refuted">{items}</ul>' if items else ""
+    return f'<div class="overview"><p class="numbers">{numbers}</p>{ledger.counts(total)}{did_not}</div>'
 
 
-def _failure_page(layout: Layout, slug: str, result: outcome.Outcome) -> str:
-    status = result.status
-    return (
-        f"# {title(layout, slug)}\n\n"
-        f'<section class="card-run failed" role="alert"><p><b>The last run of this chapter did not finish: '
-        f"{render.escape(status.state)} after {status.seconds:.0f} s.</b></p>"
-        "<p>No result is shown, since an older one would not be of this text.</p>"
-        f"<pre>{render.escape(_block(status.message)) or 'no message'}</pre></section>\n"
-    )
-
-
-def _reading_order(layout: Layout) -> list[tuple[str, list[str]]]:
-    """Parts as the table of contents has them, by caption, each with its chapters."""
-    toc = yaml.safe_load((layout.root / "_toc.yml").read_text(encoding="utf-8"))
-    parts = [(p["caption"], [Path(c["file"]).name for c in p["chapters"]]) for p in toc["parts"]]
-    found = [(caption, [s for s in slugs if s in layout.chapters]) for caption, slugs in parts]
-    return [(caption, slugs) for caption, slugs in found if slugs]
-
-
-def _overview(layout: Layout, outcomes: dict[str, outcome.Outcome], papers: dict[str, Record | None]) -> str:
-    """Counts, and per part one row per chapter: a verdict per claim, and how the run at the paper's sizes ended."""
-    total = Counter(c.verdict for o in outcomes.values() if o.record for c in o.record.claims)
-    counts = "".join(f"<li>{render.badge(v)} <b>{total[v]}</b></li>" for v in Verdict if total[v])
-    body = ""
-    rows = [(caption, slug) for caption, slugs in _reading_order(layout) for slug in slugs]
-    for k, (caption, slug) in enumerate(rows):
-        if k == 0 or rows[k - 1][0] != caption:
-            body += f'<tr class="section"><th colspan="3" scope="rowgroup">{render.escape(caption)}</th></tr>'
-        result, paper, page = outcomes[slug], papers[slug], f"{layout.part(slug)}/{slug}.html"
-        if result.record is None:
-            cells = '<span class="verdict verdict-failed">! run failed</span>'
-        else:
-            cells = " ".join(
-                f'<a href="{page}#{render.anchor(result.record, c.id)}" title="{render.escape(c.statement)}">'
-                f"{render.escape(c.id)} {render.badge(c.verdict)}</a>"
-                for c in result.record.claims
-            )
-        body += (
-            f'<tr><th scope="row"><a href="{page}">{render.escape(title(layout, slug))}</a></th>'
-            f'<td class="claims">{cells}</td>'
+def _stories(book: page.Book) -> str:
+    """Each story with its chapters, as a list."""
+    text = ""
+    for story in book.stories:
+        steps = "".join(
+            f'<li><a href="{book.chapters[slug].page}">{render.escape(book.chapters[slug].authors)}</a>. '
+            f"{render.escape(says)}</li>"
+            for slug, says in story.steps
         )
-        if paper is None:
-            body += "<td>not run</td></tr>"
-        else:
-            link = f"{page}#{render.anchor(paper, paper.claims[0].id)}"
-            body += f'<td><a href="{link}">{render.escape(render.tally(paper))}</a></td></tr>'
-    return _block(
-        f'<ul class="counts" aria-label="Claims by verdict">{counts}</ul>'
-        + render.table("overview", "Chapters", ("Paper", "Claims", "At the paper's sizes"), body)
-    )
+        text += f'<div class="story"><p class="lead">{render.escape(story.title)}</p><ol>{steps}</ol></div>'
+    return f'<div class="stories">{text}</div>'
 
 
-def _status(layout: Layout, outcomes: dict[str, outcome.Outcome]) -> str:
+def _status(chapters: list[Chapter]) -> str:
     """When each chapter was verified, what it cost, and what it ran on; slowest first."""
     rows = ""
-    order = sorted(outcomes, key=lambda s: -(outcomes[s].record.cost.cpu_s if outcomes[s].record else float("inf")))
-    for slug in order:
-        record = outcomes[slug].record
-        link = f'<a href="{layout.part(slug)}/{slug}.html">{slug}</a>'
+    order = sorted(chapters, key=lambda c: -(c.quick.cost.cpu_s if c.quick else float("inf")))
+    for chapter in order:
+        record = chapter.quick
+        link = f'<a href="{chapter.page}">{chapter.slug}</a>'
         if record is None:
-            rows += f'<tr><td>{link}</td><td colspan="6">{render.escape(outcomes[slug].status.state)}</td></tr>'
+            state = render.escape(chapter.result.status.state)
+            rows += f'<tr><td>{link}</td><td colspan="6">{state}</td></tr>'
             continue
         env, cost = record.environment, record.cost
         cells = (f"{cost.cpu_s:.0f}", f"{cost.wall_s:.0f}", f"{cost.peak_mib:.0f}", env.date, env.cpu)

@@ -1,6 +1,7 @@
 """Make the virtual environment that the book runs in: torch first and alone, then the hashed lock.
 
 Usage: python3 tools/install.py [FOLDER]          (standard library only; FOLDER is .venv by default)
+       python3 install.py --lock FILE             (the lock alone, into the Python that runs this)
 
 On Linux the package index offers torch with several gigabytes of CUDA; the lock holds the CPU build,
 which is taken from the configured index if it is there and from PyTorch's own otherwise. A torch that
@@ -80,10 +81,27 @@ def install_torch(python: Path, entry: re.Match) -> None:
         pip_install(python, requirement, "--index-url", PYTORCH_INDEX)
 
 
+def install_lock(python: Path, lock: str) -> None:
+    """Everything the lock pins, torch first and alone.
+
+    Args:
+        lock: the text of requirements.lock.
+    """
+    entry = TORCH_ENTRY.search(lock)
+    if entry is None:
+        sys.exit(f"{LOCK.name} pins no torch: restore it from git, or write it anew with tools/lock.py")
+    install_torch(python, entry)
+    pip_install(python, "".join(entry[0] for entry in BUILDERS.finditer(lock)))
+    pip_install(python, TORCH_ENTRY.sub("", lock), "--no-build-isolation")
+
+
 def main() -> None:
     """Bring the folder up to the lock; does nothing if it is."""
     if sys.version_info < (3, 11):  # noqa: UP036  this script is what an older Python would meet
         sys.exit(f"this book needs Python 3.11 or newer; this is {sys.version.split()[0]}")
+    if sys.argv[1:2] == ["--lock"]:
+        install_lock(Path(sys.executable), Path(sys.argv[2]).read_text())
+        return
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".venv").resolve()
     lock = LOCK.read_text()
     stamp = folder / "installed.json"
@@ -95,15 +113,10 @@ def main() -> None:
     }
     if stamp.exists() and json.loads(stamp.read_text()) == state:
         return
-    entry = TORCH_ENTRY.search(lock)
-    if entry is None:
-        sys.exit(f"{LOCK.name} pins no torch: restore it from git, or write it anew with tools/lock.py")
     print(f"setting up {folder.name} (once, and again when {LOCK.name} changes)", flush=True)
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    install_torch(python, entry)
-    pip_install(python, "".join(entry[0] for entry in BUILDERS.finditer(lock)))
-    pip_install(python, TORCH_ENTRY.sub("", lock), "--no-build-isolation")
+    install_lock(python, lock)
     run(
         python,
         "pip",

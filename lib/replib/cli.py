@@ -4,9 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
+import jupytext
+
+from replib.build import digest, extract
 from replib.build import layout as layouts
-from replib.build.extract import load
-from replib.record import RecordError, compare, likely_causes, write_atomically
+from replib.record import Record, RecordError, compare, likely_causes, write_atomically
 
 TEMPLATE = """\
 # ---
@@ -77,27 +79,47 @@ chapter.report()
 
 def agree(path: Path, against: Path | None) -> int:
     """Compare a run with the published record; 0 if every quantity agrees."""
-    ours = load(path)
+    ours = extract.load(path)
     if against is None:
         against = layouts.here().published(ours.slug, ours.profile)
-    published = load(against)
+    published = extract.load(against)
     rows = compare(published, ours)
     for row in rows:
         name = f"{row.claim} {row.quantity}".strip()
         detail = "" if row.state == "same bits" else f": published {row.ours}, this run {row.theirs}"
         print(f"{row.state:<17} {name}{detail}")
-    causes = likely_causes(published, ours)
     if any(r.state != "same bits" for r in rows):
-        print(
-            "\nlikely cause" + "s" * (len(causes) > 1) + ":"
-            if causes
-            else "\nno difference in what was run on is known"
-        )
-        for cause in causes:
+        causes = other_code(path, published) + likely_causes(published, ours)
+        print(f"\nlikely cause{'s, most likely first' * (len(causes) > 1)}:" if causes else "")
+        for cause in causes or ["none known: text, library, versions, threads and processor are the same"]:
             print(f"  {cause}")
     differing = sum(r.state == "differs" for r in rows)
     print(f"\n{len(rows) - differing} of {len(rows)} agree with the published run of {published.slug}")
     return int(differing > 0)
+
+
+def other_code(path: Path, published: Record) -> list[str]:
+    """Whether an executed notebook's code, or this checkout's library, is another than what was published."""
+    if path.suffix != ".ipynb" or published.provenance is None:
+        return []
+    try:
+        layout = layouts.here()
+        text = layout.chapter(published.slug)
+    except layouts.BuildError:  # no checkout: nothing to compare with
+        return []
+    causes = []
+    now = digest.describe(layout, published.slug, published.profile)
+    made = published.provenance
+    if extract.code(extract.read_notebook(path)) != extract.code(jupytext.read(text)):
+        causes.append("the notebook's code is not the chapter's in this checkout")
+    elif now["source_sha256"] != made.source_sha256:
+        causes.append("the chapter's text in this checkout is not the published one")
+    changed = sorted(
+        m for m in now["modules"].keys() | made.modules.keys() if now["modules"].get(m) != made.modules.get(m)
+    )
+    if changed:
+        causes.append(f"library modules of this checkout are not the published ones: {', '.join(changed)}")
+    return causes
 
 
 def new(slug: str, part: str) -> int:

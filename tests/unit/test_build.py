@@ -10,24 +10,13 @@ import nbformat
 import pytest
 from replib import cli
 from replib.build import __main__ as command
-from replib.build import digest, execute, extract, feeds, ledger, outcome, site
+from replib.build import catalogue, digest, execute, extract, feeds, ledger, outcome, page
 from replib.build.layout import BuildError, Layout
 from replib.build.status import Status, read_status
 from replib.claims import Verdict
 from replib.record import RECORD_MIME, RecordError, dump
 
-SLUG = "author2024_topic"
-
-
-@pytest.fixture
-def checkout(tmp_path, root):
-    """A checkout with one chapter, the skeleton that ``replib new`` writes."""
-    (tmp_path / "lib").symlink_to(root / "lib")
-    (tmp_path / "requirements.lock").write_text("numpy==1\n")
-    chapter = tmp_path / "notebooks" / "part" / f"{SLUG}.py"
-    chapter.parent.mkdir(parents=True)
-    chapter.write_text(cli.TEMPLATE.format(slug=SLUG))
-    return Layout(tmp_path)
+from tests.unit.checkouts import SLUG, publish
 
 
 def add(layout, slug, code, tags='tags=["parameters"]'):
@@ -246,14 +235,6 @@ def test_a_figures_data_as_csv():
 # --- ledger and site
 
 
-def publish(layout, record):
-    path = layout.outcome(SLUG, "quick")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    status = Status(SLUG, "quick", "ok", 1.0, {})
-    payload = {"status": vars(status), "record": record.model_dump(mode="json")}
-    path.write_text(json.dumps(payload))
-
-
 def test_ledger_lists_every_claim_and_every_failure(checkout, record):
     publish(checkout, record)
     ledger.write(checkout)
@@ -262,9 +243,12 @@ def test_ledger_lists_every_claim_and_every_failure(checkout, record):
     assert rows[0]["link"] == f"part/{SLUG}.html#claim-c1"
     failed = Status(SLUG, "quick", "timed out", 9.0, {}, "too slow <b>")
     checkout.outcome(SLUG, "quick").write_text(json.dumps({"status": vars(failed), "record": None}))
-    rows = ledger.claims(checkout)
-    assert rows[0]["failure"] == "timed out"
-    assert "timed out" in ledger.table(rows)
+    chapters = catalogue.read(checkout)
+    assert ledger.claims(chapters)[0]["failure"] == "timed out"
+    for shown in (ledger.table(chapters), ledger.glance(chapters)):
+        assert "timed out" in shown or "run failed" in shown
+        assert "<b>" not in shown
+    assert 'value="failed"' in ledger.filters(chapters)
 
 
 def test_ledger_has_the_paper_run_beside_the_quick_one(checkout, record):
@@ -272,16 +256,19 @@ def test_ledger_has_the_paper_run_beside_the_quick_one(checkout, record):
     target = checkout.published(SLUG, "paper")
     target.parent.mkdir(parents=True)
     target.write_text(dump(record.model_copy(update={"profile": "paper"})))
-    assert [r["profile"] for r in ledger.claims(checkout)] == ["quick", "quick", "paper", "paper"]
-    assert ledger.claims(checkout)[2]["link"].endswith("#paper-claim-c1")
+    rows = ledger.claims(catalogue.read(checkout))
+    assert [r["profile"] for r in rows] == ["quick", "quick", "paper", "paper"]
+    assert rows[2]["link"].endswith("#paper-claim-c1")
 
 
 def test_a_failure_page_shows_the_traceback_as_text(checkout):
     status = Status(SLUG, "quick", "failed", 3.0, {}, "line 1\n\n<script>alert(1)</script>")
-    page = site._failure_page(checkout, SLUG, outcome.Outcome(status, None))
-    assert "did not finish: failed" in page
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
+    checkout.build.joinpath("quick").mkdir(parents=True)
+    checkout.outcome(SLUG, "quick").write_text(json.dumps({"status": vars(status), "record": None}))
+    shown = page.failure(catalogue.read(checkout)[0])
+    assert "did not finish: failed" in shown
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
 
 
 def test_accept_refuses_a_failed_run(checkout, record):
@@ -344,7 +331,7 @@ def test_new_refuses_bad_names(capsys, slug, part, reason):
 
 def test_csv_has_a_row_per_quantity_and_reads_back(checkout, record):
     publish(checkout, record)
-    rows = ledger.claims(checkout)
+    rows = ledger.claims(catalogue.read(checkout))
     table = list(csv.DictReader(io.StringIO(feeds.claims_csv(rows))))
     assert [r["id"] for r in table] == [i["id"] for i in rows for _ in (i["quantities"] or [{}])]
     first = rows[0]["quantities"][0]

@@ -9,8 +9,8 @@ import tomllib
 import jupytext
 import pytest
 import yaml
+from replib.build.catalogue import title
 from replib.build.layout import Layout
-from replib.build.site import title
 from replib.record import read
 
 
@@ -89,7 +89,7 @@ class TestChapter:
         assert [c.source for c in checked] == ["chapter.verdicts()"]
         assert code[-1].source == "chapter.report()"
         assert f'begin("{path.stem}", profile, seed)' in path.read_text()
-        assert title(layout, path.stem)
+        assert title(path)
 
     def test_no_cell_ends_with_a_semicolon_or_holds_a_magic(self, path):
         for cell in jupytext.read(path).cells:

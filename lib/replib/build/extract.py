@@ -55,6 +55,22 @@ def record_in(notebook: dict, origin: str) -> Record:
     return parse(found[0], origin)
 
 
+# added by papermill and by publishing; not the chapter's own
+INJECTED_TAG = "injected-parameters"
+SETUP_ID = "bring-the-library"
+
+
+def code(notebook: dict) -> list[str]:
+    """The chapter's own code cells of a notebook."""
+    return [
+        "".join(c["source"]).strip()
+        for c in notebook["cells"]
+        if c.get("cell_type") == "code"
+        and c.get("id") != SETUP_ID
+        and INJECTED_TAG not in c.get("metadata", {}).get("tags", [])
+    ]
+
+
 def load(path: Path) -> Record:
     """A record from a record file or from an executed notebook, by the file's ending."""
     path = Path(path)

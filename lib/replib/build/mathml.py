@@ -4,6 +4,7 @@ latex2mathml translates; three habits of TeX that it leaves out are added: thin 
 names of functions, signs that are no differences, and bars that enclose.
 """
 
+import re
 from xml.etree import ElementTree
 
 from latex2mathml.converter import convert
@@ -28,6 +29,9 @@ def mathml(tex: str, *, display: bool = False) -> str:
     Raises:
         MathError: LaTeX that is malformed or has a command the translator does not know.
     """
+    braces = re.sub(r"\\.", "", tex)
+    if braces.count("{") != braces.count("}"):
+        raise MathError(f"the braces do not match in the formula: {tex}")
     try:
         text = convert(tex, display="block" if display else "inline")
         root = ElementTree.fromstring(text)  # noqa: S314  made one line above

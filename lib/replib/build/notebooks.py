@@ -18,7 +18,13 @@ from replib.build.layout import BuildError, Layout
 REPOSITORY_VARIABLE = "REPLIB_REPOSITORY"
 # Python of the Binder image; the lock holds for all from 3.11 on
 PYTHON = "3.12"
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+_POST_BUILD = """\
+#!/bin/sh
+# run by repo2docker in the repository's folder, with the image's Python first on the PATH
+set -e
+python binder/install.py --lock binder/{lock}
+python -m pip install --no-deps ./{wheel}
+"""
 
 _SETUP = """\
 # Opened on its own, this notebook brings the book's library along; where it is installed, this cell does nothing.
@@ -43,7 +49,7 @@ def setup_cell(layout: Layout, repository: str) -> dict:
     commit = extract.commit(layout.root).rstrip("+")
     action = _INSTALL.format(repository=repository, commit=commit) if repository and commit else _NO_REPOSITORY
     return {
-        "cell_type": "code", "id": "bring-the-library", "metadata": {"tags": ["hide-input"]}, "execution_count": None,
+        "cell_type": "code", "id": extract.SETUP_ID, "metadata": {"tags": ["hide-input"]}, "execution_count": None,
         "outputs": [], "source": _SETUP.format(action=action),
     }  # fmt: skip
 
@@ -71,11 +77,11 @@ def publish(layout: Layout, repository: str) -> Path:
         wheel = _wheel(layout, folder)
         binder = folder / "binder"
         binder.mkdir()
-        lock = layout.lock.read_text(encoding="utf-8")
-        (binder / "requirements.txt").write_text(f"--extra-index-url {CPU_INDEX}\n{lock}", encoding="utf-8")
+        shutil.copy(layout.lock, binder / layout.lock.name)
+        shutil.copy(layout.root / "tools" / "install.py", binder / "install.py")
         (binder / "runtime.txt").write_text(f"python-{PYTHON}\n", encoding="utf-8")
         post = binder / "postBuild"
-        post.write_text(f"#!/bin/sh\nset -e\npython -m pip install --no-deps ./{wheel}\n", encoding="utf-8")
+        post.write_text(_POST_BUILD.format(lock=layout.lock.name, wheel=wheel), encoding="utf-8")
         post.chmod(0o755)
         (folder / "README.md").write_text(
             "Executed notebooks of the book of replications, written by its build: nothing is edited here.\n",

@@ -8,6 +8,7 @@ from html import unescape
 import yaml
 
 from replib import render
+from replib.build import extract
 from replib.build.catalogue import Chapter
 from replib.build.layout import BuildError, Layout
 from replib.build.mathml import mathml
@@ -77,7 +78,7 @@ def assemble(book: Book, chapter: Chapter, notebook: dict, downloads: dict[str, 
         downloads: label -> file name, for the files offered beside the page.
     """
     record = chapter.quick
-    cells = [c for c in notebook["cells"] if "injected-parameters" not in c["metadata"].get("tags", [])]
+    cells = [c for c in notebook["cells"] if extract.INJECTED_TAG not in c["metadata"].get("tags", [])]
     for cell in cells:
         cell["metadata"].pop("papermill", None)
         for output in cell.get("outputs", []):
@@ -216,12 +217,12 @@ def _paper_run(chapter: Chapter) -> str:
 
 def commands(layout: Layout, slug: str) -> dict[str, str]:
     """The commands that reproduce a chapter, as a reader would type them in a checkout."""
-    path = layout.chapter(slug).relative_to(layout.root)
+    convert = f".venv/bin/jupytext --to ipynb -o {slug}.ipynb {layout.chapter(slug).relative_to(layout.root)}"
     return {
         "The published run": f"make chapter CHAPTER={slug}",
         "At the paper's sizes": f"make paper CHAPTER={slug}",
-        "In Jupyter": f".venv/bin/jupyter lab {path}",
-        "With papermill": f".venv/bin/jupytext --to ipynb -o {slug}.ipynb {path}\n"
+        "In Jupyter": f"{convert}\n.venv/bin/jupyter lab {slug}.ipynb",
+        "With papermill": f"{convert}\n"
         f"OMP_NUM_THREADS=1 .venv/bin/papermill {slug}.ipynb {slug}.executed.ipynb -p profile quick -p seed 0",
         "Compare a run with this page": f".venv/bin/replib agree {slug}.executed.ipynb",
     }

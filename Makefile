@@ -9,7 +9,7 @@ export OMP_NUM_THREADS = 1
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "make %-12s %s\n", $$1, $$2}'
 
 book: setup ## run every chapter in quick and build the site into _build/html
 	@$(BUILD) run book
@@ -45,11 +45,14 @@ accept: setup ## publish fresh records: make accept [CHAPTER=slug] [PROFILE=pape
 new: setup ## start a chapter: make new CHAPTER=author2024_topic PART=part
 	@$(BIN)/replib new $(CHAPTER) $(PART)
 
-lab: setup ## open the notebooks in Jupyter
-	$(BIN)/jupyter lab notebooks
-
 serve: setup ## show the built site on http://localhost:8000
-	$(BIN)/python -m http.server --directory _build/html 8000
+	@$(BIN)/python tools/serve.py 8000
+
+lighthouse: setup ## measure the built site with Lighthouse (needs npm and Chromium)
+	$(BIN)/python tools/lighthouse.py
+
+screenshots: setup ## pictures of every kind of page, in _build/screenshots (needs Chromium)
+	$(BIN)/python tools/screenshots.py
 
 lock: ## pin the dependencies anew (needs uv)
 	$(PYTHON) tools/lock.py
@@ -57,4 +60,4 @@ lock: ## pin the dependencies anew (needs uv)
 clean: ## remove all build products
 	rm -rf _build .snakemake
 
-.PHONY: help book test setup lint unit chapter paper accept new lab serve lock clean
+.PHONY: help book test setup lint unit chapter paper accept new serve lighthouse screenshots lock clean

@@ -61,6 +61,7 @@ def checkout(tmp_path_factory):
     toc = toc[: toc.index("  - caption: Extrapolation")]
     toc += "  - caption: Part\n    chapters:\n" + "".join(f"      - file: part/{s}\n" for s in (GOOD, FAILS, HANGS))
     (folder / "_toc.yml").write_text(toc)
+    (folder / "book" / "stories.yml").write_text("[]\n")
     entries = (ROOT / "references.bib").read_text()
     for slug in (GOOD, FAILS, HANGS):
         entries += f"@misc{{{slug}, author = {{Doe, Jo}}, title = {{{slug}}}, year = {{2024}}}}\n"

@@ -152,7 +152,7 @@ def test_texts_are_escaped_everywhere(deterministic):
     with plots.figure() as (fig, ax):
         ax.set_title(nasty)
         shown = started.figure(fig, nasty, nasty, {nasty: [1.0]}).bundle["text/html"]
-    for html in (declared, render.verdict_table(record), render.card(record), shown):
+    for html in (declared, render.verdict_table(record), shown):
         assert "<script" not in html
     assert "&lt;script&gt;" in render.verdict_table(record)
 
@@ -210,3 +210,17 @@ def test_a_figures_columns_have_one_length(chapter, data):
 )
 def test_numbers_for_people(value, text):
     assert render.number(value) == text
+
+
+def test_explore_names_columns_of_the_data(chapter):
+    from replib.chapter import Explore
+
+    def drawn(**names):
+        with plots.figure() as (fig, _):
+            return chapter.figure(fig, "What.", "Finding.", {"x": [1.0], "y": [2.0]}, explore=Explore(**names)).bundle
+
+    assert drawn(x="x", y=("y",), log="y")[FIGURE_MIME]["explore"] == {
+        "x": "x", "y": ("y",), "by": "", "choose": "", "log": "y",
+    }  # fmt: skip
+    with pytest.raises(ChapterError, match="columns that the figure's data lack: width"):
+        drawn(x="x", y=("y",), by="width")

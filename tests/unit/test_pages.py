@@ -198,8 +198,9 @@ def of_paper_run(run, source):
 
 def test_results_older_than_the_code_are_marked(run):
     fresh, stale = of_paper_run(run, run.source_sha256), of_paper_run(run, "another")
-    assert "older than the code" not in page._paper_run(fresh)
-    assert "older than the code" in page._paper_run(stale)
+    for shown in (page._paper_run, lambda run: page.card(run, "")):
+        assert "older than the code" not in shown(fresh)
+        assert "older than the code" in shown(stale)
 
 
 def test_the_card_says_what_a_run_costs_before_it_starts(run):

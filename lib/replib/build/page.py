@@ -125,6 +125,9 @@ def _fill(output: dict, slug: str) -> None:
     data["text/html"] = html.replace(f'<span data-figure="{number}"></span>', links)
 
 
+_OLDER = '<span class="verdict verdict-inconclusive">! results older than the code</span>'
+
+
 def card(chapter: Chapter, repository: str) -> str:
     """The box at a chapter's head: verdicts, what a run costs, seeds, data, last verified, and what one can do."""
     record, e = chapter.quick, render.escape
@@ -141,6 +144,11 @@ def card(chapter: Chapter, repository: str) -> str:
         "Processor": f"{record.environment.gpu or record.environment.cpu}, {record.environment.threads} thread",
     }
     rows = "".join(f"<div><dt>{e(k)}</dt><dd>{e(v)}</dd></div>" for k, v in facts.items())
+    larger = ""
+    if chapter.paper is not None:
+        older = f" {_OLDER}" * chapter.paper_is_older
+        tally = e(render.tally(chapter.paper))
+        larger = f'<p><a href="#at-the-paper-s-own-sizes">At the paper\'s sizes</a>: {tally}{older}</p>'
     actions = launch(chapter, repository) | {
         "Run it": "#run-it-yourself",
         "Download the notebook": f"../downloads/{chapter.slug}.ipynb",
@@ -154,7 +162,7 @@ def card(chapter: Chapter, repository: str) -> str:
     return (
         f'<section class="card-run" aria-label="Result at a glance">'
         f'<p class="tally">{e(render.tally(record))}</p>'
-        f'<p class="claims">{links}</p><dl>{rows}</dl><ul class="actions">{buttons}</ul></section>'
+        f'<p class="claims">{links}</p>{larger}<dl>{rows}</dl><ul class="actions">{buttons}</ul></section>'
     )
 
 
@@ -204,8 +212,7 @@ def _paper_run(chapter: Chapter) -> str:
     older = ""
     if chapter.paper_is_older:
         older = (
-            '<p class="older"><span class="verdict verdict-inconclusive">! results older than the code</span> '
-            'The chapter\'s text changed after this run; the <a href="#history">history</a> says how.</p>'
+            f'<p>{_OLDER} The chapter\'s text changed after this run; the <a href="#history">history</a> says how.</p>'
         )
     env = record.environment
     return (

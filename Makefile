@@ -9,7 +9,7 @@ export OMP_NUM_THREADS = 1
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "make %-13s %s\n", $$1, $$2}'
 
 book: setup ## run every chapter in quick and build the site into _build/html
 	@$(BUILD) run book
@@ -20,7 +20,11 @@ test: setup lint unit ## everything: lint, library tests, smoke runs, nbval, rec
 	$(BIN)/python -m pytest -p no:cacheprovider tests/book/test_references.py
 	$(BIN)/python -m pytest -p no:cacheprovider -c tests/book/nbval.ini -n 2 --dist loadscope --nbval-lax --nbval-current-env _build/smoke
 	$(BUILD) run book
-	$(BIN)/python -m pytest -n 2 --dist loadscope tests/book
+	$(BIN)/python -m pytest -n 2 --dist loadscope tests/book tests/faults
+
+test-cluster: setup ## the whole book on a SLURM cluster of two nodes, started on this machine (needs root and SLURM)
+	$(BUILD) run smoke
+	$(BIN)/python -m pytest -s tests/cluster
 
 setup: ## make the virtual environment from the lock
 	@$(PYTHON) tools/install.py $(VENV)
@@ -35,6 +39,9 @@ unit: setup ## library tests alone
 
 chapter: setup ## run one chapter in quick: make chapter CHAPTER=slug
 	@$(BUILD) run quick $(CHAPTER)
+
+cluster: setup ## run every chapter in quick on a SLURM cluster, and build the site
+	@$(BUILD) run book --cluster profiles/slurm
 
 paper: setup ## run one chapter at the paper's sizes: make paper CHAPTER=slug
 	@$(BUILD) run paper $(CHAPTER)
@@ -60,4 +67,4 @@ lock: ## pin the dependencies anew (needs uv)
 clean: ## remove all build products
 	rm -rf _build .snakemake
 
-.PHONY: help book test setup lint unit chapter paper accept new serve lighthouse screenshots lock clean
+.PHONY: help book test test-cluster cluster setup lint unit chapter paper accept new serve lighthouse screenshots lock clean

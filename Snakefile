@@ -9,11 +9,23 @@ import sys
 
 from replib.build import digest
 from replib.build.layout import Layout
+from replib.build.requests import request
 
 layout = Layout(Path(workflow.basedir).resolve())
 SLUGS = list(layout.chapters)
 STEP = f'"{sys.executable}" -m replib.build'
 digest.refresh(layout, ("smoke", "quick", "paper"))
+
+
+# on a cluster only chapters go to the nodes: what is made of them takes seconds
+localrules:
+    site,
+    smoke,
+    quick,
+    paper,
+    record,
+    ledger,
+    html,
 
 
 wildcard_constraints:
@@ -46,6 +58,10 @@ rule execute:
         "_build/{profile}/{slug}.digest",
     output:
         "_build/{profile}/{slug}.status.json",
+    resources:
+        mem_mb=lambda w: request(layout, w.slug, w.profile).mib,
+        runtime=lambda w: request(layout, w.slug, w.profile).minutes,
+        gpu=lambda w: request(layout, w.slug, w.profile).gpus,
     shell:
         STEP + " execute {wildcards.profile} {wildcards.slug}"
 
@@ -77,6 +93,7 @@ rule html:
         "references.bib",
         sorted(str(p.relative_to(layout.root)) for p in layout.root.glob("book/**/*") if p.is_file()),
         sorted(str(p.relative_to(layout.root)) for p in layout.root.glob("lib/replib/build/*.py")),
+        sorted(str(p.relative_to(layout.root)) for p in layout.root.glob("benchmarks/results/*.json")),
         "lib/replib/render.py",
     output:
         "_build/html/index.html",

@@ -1,10 +1,11 @@
-"""How the site's build grows with the number of chapters: python benchmarks/site_growth.py [10 40 160].
+"""How the site's build grows with the number of chapters: python benchmarks/site_growth.py [--write] [10 40 160].
 
 Needs a built book: its chapters are copied under new names in turn, as if they had just been executed, and the
-site is built from nothing. Printed per size: seconds, peak memory of Sphinx, bytes of all pages, of the largest page,
-of the search index and of the ledger, compressed as they are transferred. Also what one edited page costs.
+site is built from nothing. Bytes are compressed, as they are transferred. ``--write`` keeps the figures for the book's
+page on growth.
 """
 
+import datetime
 import gzip
 import json
 import resource
@@ -14,8 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from replib import environment
 from replib.build import ledger, site
 from replib.build.layout import Layout, here
+from replib.record import write_atomically
 
 
 def copies(book: Layout, root: Path, count: int) -> Layout:
@@ -24,6 +27,9 @@ def copies(book: Layout, root: Path, count: int) -> Layout:
         shutil.copy(book.root / name, root / name)
     shutil.copytree(book.root / "book", root / "book", ignore=shutil.ignore_patterns("records"))
     (root / "book" / "stories.yml").write_text("[]\n")
+    (root / "benchmarks" / "results").mkdir(parents=True)
+    none = {"date": "", "machine": "", "rows": [{"chapters": 1}, {"chapters": 2}]}  # what this script measures
+    (root / "benchmarks" / "results" / "site_growth.json").write_text(json.dumps(none))
     (root / "lib").symlink_to(book.root / "lib")
     originals = list(book.chapters)
     entries, bibliography = [], (book.root / "references.bib").read_text()
@@ -62,30 +68,42 @@ def compressed(path: Path) -> int:
     return len(gzip.compress(path.read_bytes(), 9))
 
 
+def measure(book: Layout, count: int) -> dict[str, float]:
+    """One size: seconds, memory and bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        layout = copies(book, Path(folder), count)
+        ledger.write(layout)
+        cold = seconds(lambda: site.build(layout))
+        first = next(iter(layout.chapters))
+        executed = json.loads(layout.executed(first, "quick").read_text())
+        executed["cells"][0]["source"] = "".join(executed["cells"][0]["source"]) + "\n\nOne more sentence.\n"
+        layout.executed(first, "quick").write_text(json.dumps(executed))
+        edited = seconds(lambda: site.build(layout))
+        pages = [p for p in layout.html.rglob("*.html") if "_static" not in p.parts]
+        sizes = [compressed(p) for p in pages]
+        return {
+            "chapters": count,
+            "build from nothing, s": round(cold, 1),
+            "build after one edited page, s": round(edited, 1),
+            "peak memory, MiB": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
+            "all pages, MB": round(sum(sizes) / 1e6, 2),
+            "largest page, kB": round(max(sizes) / 1e3),
+            "search index, kB": round(compressed(layout.html / "searchindex.js") / 1e3),
+            "ledger, kB": round(compressed(layout.html / "ledger.html") / 1e3),
+            "claims.json, kB": round(compressed(layout.html / "claims.json") / 1e3),
+            "site on disk, MB": round(sum(p.stat().st_size for p in layout.html.rglob("*") if p.is_file()) / 1e6, 1),
+        }
+
+
 def main() -> None:
-    book = here()
-    print(
-        "chapters, cold s, one page edited s, peak MiB, pages MB, "
-        "largest page kB, search index kB, ledger kB, claims.json kB"
-    )
-    for count in [int(a) for a in sys.argv[1:]] or [10, 40, 160]:
-        with tempfile.TemporaryDirectory() as folder:
-            layout = copies(book, Path(folder), count)
-            ledger.write(layout)
-            cold = seconds(lambda layout=layout: site.build(layout))
-            first = next(iter(layout.chapters))
-            executed = json.loads(layout.executed(first, "quick").read_text())
-            executed["cells"][0]["source"] = "".join(executed["cells"][0]["source"]) + "\n\nOne more sentence.\n"
-            layout.executed(first, "quick").write_text(json.dumps(executed))
-            edited = seconds(lambda layout=layout: site.build(layout))
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-            pages = [p for p in layout.html.rglob("*.html") if "_static" not in p.parts]
-            sizes = [compressed(p) for p in pages]
-            single = [compressed(layout.html / n) for n in ("searchindex.js", "ledger.html", "claims.json")]
-            print(
-                count, f"{cold:.1f}", f"{edited:.1f}", f"{peak:.0f}", f"{sum(sizes) / 1e6:.1f}",
-                *(f"{s / 1e3:.0f}" for s in (max(sizes), *single)), sep=", ", flush=True,
-            )  # fmt: skip
+    arguments = [a for a in sys.argv[1:] if a != "--write"]
+    rows = []
+    for count in [int(a) for a in arguments] or [10, 40, 160]:
+        rows.append(measure(here(), count))
+        print(", ".join(f"{name} {value:g}" for name, value in rows[-1].items()), flush=True)
+    if "--write" in sys.argv:
+        made = {"date": datetime.date.today().isoformat(), "machine": environment.describe().cpu, "rows": rows}
+        write_atomically(here().root / "benchmarks" / "results" / "site_growth.json", json.dumps(made, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from replib import cli
 from replib.build import __main__ as command
 from replib.build import catalogue, digest, execute, extract, feeds, ledger, outcome, page
 from replib.build.layout import BuildError, Layout
+from replib.build.requests import request
 from replib.build.status import Status, read_status
 from replib.claims import Verdict
 from replib.record import RECORD_MIME, RecordError, dump
@@ -352,3 +353,22 @@ def test_badge_counts_tested_claims(record):
     text = feeds.badge(record.model_copy(update={"claims": [failed]}))
     assert "0 of 1 claims" in text
     assert "#b3261e" in text
+
+
+# --- on a cluster
+
+
+def test_a_chapter_asks_for_what_its_record_says(checkout, record):
+    unknown = request(checkout, SLUG, "quick")
+    assert (unknown.mib, unknown.minutes, unknown.gpus) == (4096, 15, 0)
+    target = checkout.published(SLUG, "quick")
+    target.parent.mkdir(parents=True)
+    cost = record.cost.model_copy(update={"peak_mib": 2001.0, "wall_s": 130.0})
+    target.write_text(dump(record.model_copy(update={"cost": cost})))
+    for profile in ("smoke", "quick"):
+        asked = request(checkout, SLUG, profile)
+        assert (asked.mib, asked.minutes, asked.gpus) == (3002, 11, 0)
+    machine = record.environment.model_copy(update={"gpu": "some GPU"})
+    paper = record.model_copy(update={"profile": "paper", "cost": cost, "environment": machine})
+    checkout.published(SLUG, "paper").write_text(dump(paper))
+    assert request(checkout, SLUG, "paper").gpus == 1

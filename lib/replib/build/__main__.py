@@ -9,10 +9,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from replib.build.layout import BuildError, Layout, here
+from replib.build.process import dies_with_parent
 from replib.build.status import Status, read_status
 from replib.record import PROFILES, RecordError
+
+# seconds by which a file's time may be ahead, on a shared file system
+CLOCK_TOLERANCE = 2
 
 
 def _progress(layout: Layout, status: Status) -> str:
@@ -41,20 +46,19 @@ def _execute(layout: Layout, slug: str, profile: str) -> None:
     print(_progress(layout, status), flush=True)
 
 
-def _snakemake(layout: Layout, targets: list[str], cores: str) -> int:
+def _snakemake(layout: Layout, targets: list[str], where: list[str]) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(layout.root / "Snakefile")]
     command += [
         "--directory",
         str(layout.root),
-        "--cores",
-        cores,
+        *where,
         "--keep-going",
         "--rerun-incomplete",
         "--nolock",
     ]
     command += ["--rerun-triggers", "mtime", "--quiet", "all", "--", *targets]
     # a group of its own: asked to stop, everything below is asked too, and nothing is left behind
-    process = subprocess.Popen(command, start_new_session=True)
+    process = subprocess.Popen(command, start_new_session=True, preexec_fn=dies_with_parent(signal.SIGTERM))
     try:
         return process.wait()
     except BaseException:
@@ -63,29 +67,49 @@ def _snakemake(layout: Layout, targets: list[str], cores: str) -> int:
         raise
 
 
-def _run(layout: Layout, profile: str, slugs: list[str], cores: str, with_site: bool) -> int:
-    """Bring a profile, or the site, up to date. One build at a time in a checkout."""
-    from replib.build import digest
+def _run(layout: Layout, profile: str, slugs: list[str], where: list[str], with_site: bool) -> int:
+    """Bring a profile, or the site, up to date. One build at a time in a checkout.
+
+    Args:
+        where: Snakemake's options for local cores or for a cluster.
+    """
+    from replib.build import digest, outcome
 
     _leave_by_exception()
-    layout.build.mkdir(exist_ok=True)
+    try:
+        layout.build.mkdir(exist_ok=True)
+        (layout.build / ".lock").touch()
+    except OSError as error:
+        raise BuildError(
+            f"{layout.build} cannot be written ({error.strerror}): make it writable, then run again"
+        ) from None
     with (layout.build / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BuildError("another build is running in this checkout: wait for it to end") from None
         digest.refresh(layout, (profile,))
-        for slug in slugs:  # what failed is tried again
-            status = read_status(layout.status(slug, profile))
-            if status is None or status.state != "ok":
+        _rewind(layout)
+        for slug in slugs:  # what failed, is of another text, or is damaged, is tried again
+            if not outcome.is_current(layout, slug, profile):
                 for leftover in (layout.status(slug, profile), layout.outcome(slug, profile)):
                     leftover.unlink(missing_ok=True)
         # each outcome by name: a missing one would not be missed while what is made from it is still there
         targets = [str(layout.outcome(s, profile).relative_to(layout.root)) for s in slugs]
         if with_site:
             targets.append("site")
-        code = _snakemake(layout, targets, cores)
+        code = _snakemake(layout, targets, where)
     return max(code, _summary(layout, profile, slugs))
+
+
+def _rewind(layout: Layout) -> None:
+    """Results of a clock that was ahead would look newer than what is edited now: shift their times."""
+    files = [*layout.build.glob("*.json"), *layout.build.glob("*/*.*"), *layout.html.glob("index.html")]
+    times = {f: f.stat().st_mtime for f in files if f.is_file()}
+    ahead = max(times.values(), default=0.0) - time.time()
+    if ahead > CLOCK_TOLERANCE:
+        for file, modified in times.items():
+            os.utime(file, (modified - ahead - 1, modified - ahead - 1))
 
 
 def _summary(layout: Layout, profile: str, slugs: list[str]) -> int:
@@ -121,7 +145,9 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands.add_parser("run", help="bring a profile, or the whole book, up to date")
     run.add_argument("target", choices=(*PROFILES, "book"))
     run.add_argument("slugs", nargs="*", help="chapters; all of them by default")
-    run.add_argument("--cores", default="all", help="chapters side by side (default: one per core)")
+    place = run.add_mutually_exclusive_group()
+    place.add_argument("--cores", default="all", help="chapters side by side (default: one per core)")
+    place.add_argument("--cluster", metavar="FOLDER", help="a Snakemake profile, such as profiles/slurm")
     accept = commands.add_parser("accept", help="publish fresh records")
     accept.add_argument("profile", choices=("quick", "paper"))
     accept.add_argument("slugs", nargs="*")
@@ -151,7 +177,8 @@ def main(arguments: list[str] | None = None) -> int:
             for slug in slugs:
                 layout.chapter(slug)
             profile = "quick" if options.target == "book" else options.target
-            return _run(layout, profile, slugs, options.cores, options.target == "book")
+            where = ["--profile", options.cluster] if options.cluster else ["--cores", options.cores]
+            return _run(layout, profile, slugs, where, options.target == "book")
         elif options.command == "accept":
             from replib.build import outcome
 

@@ -90,5 +90,5 @@ def refresh(layout: Layout, profiles: tuple[str, ...]) -> None:
         for profile in profiles:
             text = json.dumps(describe(layout, slug, profile), indent=1) + "\n"
             target = layout.digest(slug, profile)
-            if not target.exists() or target.read_text(encoding="utf-8") != text:
+            if not target.exists() or target.read_bytes() != text.encode():
                 write_atomically(target, text)

@@ -23,6 +23,7 @@ import psutil
 
 from replib.build.extract import outputs, read_notebook
 from replib.build.layout import BuildError, Layout
+from replib.build.process import dies_with_parent
 from replib.build.status import Status
 from replib.record import RecordError, write_atomically
 
@@ -116,13 +117,18 @@ def execute(layout: Layout, slug: str, profile: str, seed: int = 0) -> Status:
     # beside the target, so that the last step is a rename
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in target.parent.glob(f".{slug}.*/"):  # of a run that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
         work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{slug}."))
     except OSError as error:
         raise BuildError(
             f"{target.parent} cannot be written ({error.strerror}): make it writable, then run again"
         ) from None
     try:
-        nbformat.write(notebook, work / "in.ipynb")
+        try:
+            nbformat.write(notebook, work / "in.ipynb")
+        except OSError as error:
+            raise BuildError(f"{work} cannot be written ({error.strerror}): free some space, then run again") from None
         state, message = _papermill(layout, work, profile, seed)
         if state == "ok":
             os.replace(work / "out.ipynb", target)
@@ -162,6 +168,7 @@ def _papermill(layout: Layout, work: Path, profile: str, seed: int) -> tuple[str
             stdout=log,
             stderr=log,
             start_new_session=True,
+            preexec_fn=dies_with_parent(signal.SIGKILL),
         )
         try:
             code = process.wait(timeout=limit)

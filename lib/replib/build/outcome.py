@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
-from replib.build.extract import extract
+from replib.build.extract import extract, read_notebook, record_in
 from replib.build.layout import BuildError, Layout
 from replib.build.status import Status, read_status
 from replib.record import Record, RecordError, dump, parse, read, write_atomically
@@ -54,6 +54,21 @@ def load(layout: Layout, slug: str, profile: str) -> Outcome:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RecordError(f"the outcome {path} is missing or damaged ({error}): run the build again.") from None
     return Outcome(status, None if record is None else parse(record, str(path)))
+
+
+def is_current(layout: Layout, slug: str, profile: str) -> bool:
+    """Whether a run ended well, is of the chapter as it is now and can be read; by content, not by times."""
+    status = read_status(layout.status(slug, profile))
+    try:
+        expected = json.loads(layout.digest(slug, profile).read_text(encoding="utf-8"))["digest"]
+        if status is None or status.state != "ok" or status.inputs.get("digest") != expected:
+            return False
+        record = record_in(read_notebook(layout.executed(slug, profile)), slug)
+        if layout.outcome(slug, profile).exists():
+            return load(layout, slug, profile).record is not None
+        return record is not None
+    except (OSError, ValueError, KeyError, RecordError):
+        return False
 
 
 def published(layout: Layout, slug: str, profile: str) -> Record | None:

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from replib import render
@@ -62,6 +63,11 @@ def build(layout: Layout) -> None:
     Raises:
         BuildError: Sphinx reported a warning or an error; its output is in the message.
     """
+    # killed while it wrote pages, Sphinx would take half a page for a whole one: then it starts anew
+    unfinished = layout.build / "site.unfinished"
+    if unfinished.exists():
+        shutil.rmtree(layout.build / ".doctrees", ignore_errors=True)
+    unfinished.touch()
     stage(layout)
     command = [
         str(Path(sys.executable).parent / "jupyter-book"),
@@ -84,6 +90,7 @@ def build(layout: Layout) -> None:
     shutil.copytree(layout.source / "assets", layout.html / "_static", dirs_exist_ok=True)
     shutil.copytree(layout.source / "_extra", layout.html, dirs_exist_ok=True)
     finish.finish(layout.html)
+    unfinished.unlink()
 
 
 def stage(layout: Layout) -> None:
@@ -101,6 +108,7 @@ def stage(layout: Layout) -> None:
         "glance": ledger.glance(chapters),
         "ledger": ledger.table(chapters),
         "status": _status(chapters),
+        "growth": _growth(layout, chapters),
     }
     for path in sorted((layout.root / "book").rglob("*.md")):
         text = path.read_text(encoding="utf-8")
@@ -204,3 +212,31 @@ def _status(chapters: list[Chapter]) -> str:
         rows += f"<tr><td>{link}</td>" + "".join(f"<td>{render.escape(c)}</td>" for c in (*cells, versions)) + "</tr>"
     columns = ("Chapter", "Core-seconds", "Wall, s", "Peak, MiB", "Last verified", "Processor", "Versions")
     return render.table("status", "Chapters by cost", columns, rows)
+
+
+# chapters that the page on growth looks ahead to
+AHEAD = 1000
+
+
+def _growth(layout: Layout, chapters: list[Chapter]) -> str:
+    """Measured figures of benchmarks/site_growth.py by number of chapters, and a line through them."""
+    made = json.loads((layout.root / "benchmarks" / "results" / "site_growth.json").read_text(encoding="utf-8"))
+    counts = [row["chapters"] for row in made["rows"]]
+    body = ""
+    for name in made["rows"][0]:
+        if name == "chapters":
+            continue
+        values = [row[name] for row in made["rows"]]
+        slope, start = np.polyfit(counts, values, 1)
+        cells = [f"{v:g}" for v in values] + [f"{slope:.3g}", f"{start + slope * AHEAD:.3g}"]
+        body += f'<tr><th scope="row">{render.escape(name)}</th>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
+    columns = ["Quantity", *(f"{c} chapters" for c in counts), "per chapter", f"at {AHEAD} chapters"]
+    records = [c.quick for c in chapters if c.quick]
+    hours = AHEAD * sum(r.cost.cpu_s for r in records) / max(1, len(records)) / 3600
+    size = sum(p.stat().st_size for p in (layout.root / "book" / "records").glob("*.json")) / max(1, len(chapters))
+    return (
+        render.table("growth", "Growth with the number of chapters", columns, body)
+        + f"<p>Measured on {made['date']} on one core of {render.escape(made['machine'])}. "
+        f"Running {AHEAD} chapters in quick takes {hours:.0f} core-hours at the present mean; "
+        f"their records take {AHEAD * size / 1e6:.0f} MB in git.</p>"
+    )

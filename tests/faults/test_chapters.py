@@ -1,40 +1,18 @@
 """The whole build on a small book in which chapters fail, hang and recover."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 
 import pytest
 from replib import cli
 
-from tests.conftest import ROOT
+from tests.faults.books import build, small_book, write
 
 GOOD, FAILS, HANGS = "good2024_chapter", "fails2024_chapter", "hangs2024_chapter"
 
 
-def write(checkout, slug, text):
-    path = checkout / "notebooks" / "part" / f"{slug}.py"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
 def append(path, text):
     path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
-
-
-def build(checkout, *arguments):
-    """``python -m replib.build`` with the library of that checkout."""
-    environment = os.environ | {"PYTHONPATH": str(checkout / "lib"), "REPLIB_LIMIT_SECONDS": "45"}
-    return subprocess.run(
-        [sys.executable, "-m", "replib.build", *arguments],
-        cwd=checkout,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
 
 
 def state(checkout, slug):
@@ -45,27 +23,10 @@ def state(checkout, slug):
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
     """A copy of this checkout with three chapters of its own, in a folder whose name is not plain."""
-    folder = tmp_path_factory.mktemp("a book, übersetzt")
-    for name in ("lib", "book", "_config.yml", "Snakefile", "requirements.lock", "pyproject.toml"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "records"))
-        else:
-            shutil.copy(source, folder / name)
-    for slug in (GOOD, FAILS, HANGS):
-        write(folder, slug, cli.TEMPLATE.format(slug=slug))
+    folder = small_book(tmp_path_factory.mktemp("a book, übersetzt"), (GOOD, FAILS, HANGS))
     text = (folder / "notebooks" / "part" / f"{FAILS}.py").read_text()
     write(folder, FAILS, text.replace("measured = [", 'raise RuntimeError("<script>boom</script>")\nmeasured = ['))
     write(folder, HANGS, text.replace("measured = [", "import time\ntime.sleep(1000)\nmeasured = ["))
-    toc = (ROOT / "_toc.yml").read_text()
-    toc = toc[: toc.index("  - caption: Extrapolation")]
-    toc += "  - caption: Part\n    chapters:\n" + "".join(f"      - file: part/{s}\n" for s in (GOOD, FAILS, HANGS))
-    (folder / "_toc.yml").write_text(toc)
-    (folder / "book" / "stories.yml").write_text("[]\n")
-    entries = (ROOT / "references.bib").read_text()
-    for slug in (GOOD, FAILS, HANGS):
-        entries += f"@misc{{{slug}, author = {{Doe, Jo}}, title = {{{slug}}}, year = {{2024}}}}\n"
-    (folder / "references.bib").write_text(entries)
     return folder
 
 

@@ -1,10 +1,12 @@
 """Data sets: verified before use, clear when they cannot be had."""
 
+import dataclasses
 import gzip
 import hashlib
 import http.server
 import os
 import threading
+import time
 
 import pooch
 import pytest
@@ -26,6 +28,9 @@ def small(tmp_path, monkeypatch):
             self.send_header("Content-Length", str(len(CONTENT)))
             self.end_headers()
             self.wfile.write(body)
+            if len(body) < len(CONTENT) and self.path.endswith("stalls.bin"):
+                self.wfile.flush()
+                time.sleep(3)
 
         def log_message(self, *_):
             pass
@@ -63,6 +68,35 @@ def test_truncated_corrupted_and_refused_downloads_leave_nothing(small, answer):
     with pytest.raises(DataError, match=r"Small cannot be had.*small/ and set REPLIB_DATA"):
         fetch("Small")
     assert cached(folder) == []
+
+
+def test_a_download_that_stalls_is_given_up_and_leaves_nothing(small, monkeypatch):
+    answers, folder = small
+    answers["/stalls.bin"] = (200, CONTENT[:100])
+    data = registry.REGISTRY["Small"]
+    stalling = dataclasses.replace(data, files={"stalls.bin": data.files["a.bin"]})
+    monkeypatch.setattr(registry, "REGISTRY", {"Small": stalling})
+    patient = pooch.HTTPDownloader
+    monkeypatch.setattr(pooch, "HTTPDownloader", lambda timeout: patient(timeout=timeout / 60))
+    start = time.monotonic()
+    with pytest.raises(DataError, match="Small cannot be had"):
+        fetch("Small")
+    assert time.monotonic() - start < 2.5
+    assert cached(folder) == []
+
+
+def test_mirrors_are_tried_in_order(small, monkeypatch):
+    answers, _ = small
+    data = registry.REGISTRY["Small"]
+    (url,) = data.urls
+    mirrored = dataclasses.replace(data, urls=(f"{url}gone/", f"{url}wrong/", url))
+    monkeypatch.setattr(registry, "REGISTRY", {"Small": mirrored})
+    answers |= {"/wrong/a.bin": (200, b"y" * len(CONTENT)), "/a.bin": (200, CONTENT)}
+    assert fetch("Small").paths["a.bin"].read_bytes() == CONTENT
+    answers.pop("/a.bin")
+    fetch("Small").paths["a.bin"].unlink()
+    with pytest.raises(DataError, match=r"gone/: HTTPError; .*wrong/: other content than registered; .*HTTPError"):
+        fetch("Small")
 
 
 def test_the_local_folder_comes_first_and_is_verified(small, monkeypatch):

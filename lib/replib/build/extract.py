@@ -23,20 +23,33 @@ def read_notebook(path: Path) -> dict:
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path} is not a readable notebook: {error}. Execute the chapter again.") from None
     cells = notebook.get("cells") if isinstance(notebook, dict) and notebook.get("nbformat") == 4 else None
-    if not isinstance(cells, list) or not all(isinstance(c, dict) for c in cells):
+    if not isinstance(cells, list) or not all(map(_is_cell, cells)):
         raise RecordError(f"{path} is not a notebook of format 4. Execute the chapter again.")
     return notebook
 
 
+def _is_cell(cell: object) -> bool:
+    """Whether a cell has the parts that are read here, each of its kind."""
+    if not isinstance(cell, dict) or not isinstance(cell.get("metadata", {}), dict):
+        return False
+    found = cell.get("outputs", [])
+    return (
+        isinstance(cell.get("source", ""), str | list)
+        and all(isinstance(line, str) for line in cell.get("source", ""))
+        and isinstance(cell.get("metadata", {}).get("tags", []), list)
+        and isinstance(found, list)
+        and all(isinstance(o, dict) and isinstance(o.get("data", {}), dict) for o in found)
+    )
+
+
 def outputs(notebook: dict) -> list[dict]:
     """All outputs of all cells, in order."""
-    found = [o for c in notebook["cells"] for o in (c.get("outputs") or [])]
-    return [o for o in found if isinstance(o, dict)]
+    return [o for c in notebook["cells"] for o in c.get("outputs", [])]
 
 
 def bundles(notebook: dict, mime: str) -> list[object]:
     """The payloads of one MIME type, in order."""
-    data = [o["data"] for o in outputs(notebook) if isinstance(o.get("data"), dict)]
+    data = [o.get("data", {}) for o in outputs(notebook)]
     return [d[mime] for d in data if mime in d]
 
 
@@ -63,7 +76,7 @@ SETUP_ID = "bring-the-library"
 def code(notebook: dict) -> list[str]:
     """The chapter's own code cells of a notebook."""
     return [
-        "".join(c["source"]).strip()
+        "".join(c.get("source", "")).strip()
         for c in notebook["cells"]
         if c.get("cell_type") == "code"
         and c.get("id") != SETUP_ID

@@ -228,7 +228,7 @@ def _growth(layout: Layout, chapters: list[Chapter]) -> str:
             continue
         values = [row[name] for row in made["rows"]]
         slope, start = np.polyfit(counts, values, 1)
-        cells = [f"{v:g}" for v in values] + [f"{slope:.3g}", f"{start + slope * AHEAD:.3g}"]
+        cells = [f"{v:g}" for v in values] + [f"{slope:.3g}", f"{start + slope * AHEAD:,.0f}"]
         body += f'<tr><th scope="row">{render.escape(name)}</th>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
     columns = ["Quantity", *(f"{c} chapters" for c in counts), "per chapter", f"at {AHEAD} chapters"]
     records = [c.quick for c in chapters if c.quick]

@@ -4,9 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-import jupytext
-
-from replib.build import digest, extract
+from replib.build import extract
 from replib.build import layout as layouts
 from replib.record import Record, RecordError, compare, likely_causes, write_atomically
 
@@ -105,8 +103,12 @@ def other_code(path: Path, published: Record) -> list[str]:
     try:
         layout = layouts.here()
         text = layout.chapter(published.slug)
-    except layouts.BuildError:  # no checkout: nothing to compare with
+    except layouts.BuildError:  # no checkout: nothing to compare with, nor the build's own dependencies
         return []
+    import jupytext
+
+    from replib.build import digest
+
     causes = []
     now = digest.describe(layout, published.slug, published.profile)
     made = published.provenance

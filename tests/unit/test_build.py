@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 import time
 
 import nbformat
@@ -325,6 +327,30 @@ def test_agree(tmp_path, record, capsys):
 def test_new_refuses_bad_names(capsys, slug, part, reason):
     assert cli.main(["new", slug, part]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_agree_needs_no_more_than_the_library_itself(tmp_path, record):
+    """A notebook opened alone brings the library without what builds the book."""
+    run = tmp_path / "run.json"
+    run.write_text(dump(record))
+    absent = (
+        "grimp",
+        "jupytext",
+        "nbformat",
+        "papermill",
+        "psutil",
+        "snakemake",
+        "sphinx",
+        "yaml",
+        "pybtex",
+        "docutils",
+    )
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent})); from replib import cli; "
+        f"sys.exit(cli.main(['agree', {str(run)!r}, '--with', {str(run)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 # --- feeds

@@ -309,7 +309,7 @@ def test_agree(tmp_path, record, capsys):
     assert cli.main(["agree", str(theirs), "--with", str(ours)]) == 1
     out = capsys.readouterr().out
     assert "differs           c1" in out
-    assert "threads: 1 in the published run, 4 in this one" in out
+    assert f"threads: {record.environment.threads} in the published run, 4 in this one" in out
     assert cli.main(["agree", str(tmp_path / "none.json"), "--with", str(ours)]) == 2
     assert "run the chapter first" in capsys.readouterr().err
 

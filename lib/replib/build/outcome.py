@@ -63,10 +63,8 @@ def is_current(layout: Layout, slug: str, profile: str) -> bool:
         expected = json.loads(layout.digest(slug, profile).read_text(encoding="utf-8"))["digest"]
         if status is None or status.state != "ok" or status.inputs.get("digest") != expected:
             return False
-        record = record_in(read_notebook(layout.executed(slug, profile)), slug)
-        if layout.outcome(slug, profile).exists():
-            return load(layout, slug, profile).record is not None
-        return record is not None
+        record_in(read_notebook(layout.executed(slug, profile)), slug)
+        return not layout.outcome(slug, profile).exists() or load(layout, slug, profile).record is not None
     except (OSError, ValueError, KeyError, RecordError):
         return False
 

@@ -118,7 +118,7 @@ def stage(layout: Layout) -> None:
     for name in ("_toc.yml", "references.bib"):
         files.copy(layout.root / name, name)
     files.write("_config.yml", _config(layout, terms, repository))
-    rows = ledger.claims(chapters)
+    rows = json.loads(layout.ledger.read_text(encoding="utf-8"))["claims"]
     files.copy(layout.ledger, "_extra/claims.json")
     files.write("_extra/claims.csv", feeds.claims_csv(rows))
     files.write("_extra/claims.js", feeds.claims_index(rows))

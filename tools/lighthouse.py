@@ -18,7 +18,6 @@ import serve
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "_build" / "lighthouse"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LEAST = 95
 
 
@@ -52,7 +51,7 @@ def measure(program: Path, browser: str, url: str, report: Path) -> dict[str, fl
 def main() -> None:
     """Print a table; fail if a median is below the least."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = serve.browser()
     if shutil.which("npm") is None or browser is None or not (serve.HTML / "index.html").exists():
         sys.exit("this needs npm, Chromium or Chrome, and a built site (make book)")
     program = install()

@@ -4,7 +4,6 @@ Every kind of page, on a phone and a desktop, light and dark, goes to _build/scr
 to the README's pictures with --readme.
 """
 
-import shutil
 import sys
 import threading
 from pathlib import Path
@@ -14,7 +13,6 @@ from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "book" / "_static" / "pictures"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SIZES = {"phone": (375, 800), "desktop": (1440, 1000)}
 SCHEMES = ("light", "dark")
 
@@ -39,7 +37,7 @@ def shoot(browser: Browser, site: str, page: str, target: Path, *, width: int, h
 
 def main() -> None:
     """Write the pictures and say where they are."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = serve.browser()
     if found is None or not (serve.HTML / "index.html").exists():
         sys.exit("this needs Chromium or Chrome on the PATH and a built site (make book)")
     target = ROOT / "_build" / "screenshots"

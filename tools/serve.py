@@ -6,12 +6,14 @@ Standard library only; the port is 8000 by default.
 import gzip
 import http.server
 import io
+import shutil
 import sys
 from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
 
 HTML = Path(__file__).resolve().parent.parent / "_build" / "html"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 COMPRESSED = (".html", ".css", ".js", ".json", ".svg", ".csv", ".txt", ".py", ".ipynb", ".xml")
 
 
@@ -47,6 +49,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing: one line per file is no help."""
+
+
+def browser() -> str | None:
+    """The program of a browser that can look at the site; None where there is none."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def server(port: int, html: Path = HTML) -> http.server.ThreadingHTTPServer:

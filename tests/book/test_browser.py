@@ -6,7 +6,6 @@ variable REPLIB_BROWSER is ``required``, as it is in CI.
 
 import json
 import os
-import shutil
 import threading
 from collections import Counter
 from urllib.parse import urlsplit
@@ -24,12 +23,12 @@ HTML = LAYOUT.html
 PAGES = sorted(str(p.relative_to(HTML)) for p in HTML.rglob("*.html") if "_static" not in p.parts)
 CHAPTERS = {slug: f"{LAYOUT.part(slug)}/{slug}.html" for slug in LAYOUT.chapters}
 HEAVIEST = max(CHAPTERS.values(), key=lambda path: (HTML / path).stat().st_size if (HTML / path).exists() else 0)
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+BROWSER = serve.browser()
 REQUIRED = os.environ.get("REPLIB_BROWSER") == "required"
 
 pytestmark = pytest.mark.skipif(
-    BROWSER is None and not REQUIRED, reason=f"no browser found: install one of {', '.join(NAMES)} to run these tests"
+    BROWSER is None and not REQUIRED,
+    reason=f"no browser found: install one of {', '.join(serve.BROWSERS)} to run these tests",
 )
 
 

@@ -39,9 +39,13 @@ _SEPARABLE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.
 
 
 def build_seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Call ``build`` with torch's generator set to ``seed`` and give the generator back unchanged."""
+    """Call ``build`` with torch's generator set to ``seed`` and give the generator back unchanged.
+
+    Networks are built on the processor, so its generator alone is set: ``torch.manual_seed`` would also note a stack
+    trace for GPUs that are not in use yet, which costs more than building a small network.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return build()
 
 
@@ -62,12 +66,17 @@ class StackedLinear(nn.Module):
         return y.view(*x.shape[:-1], -1)
 
 
+def _is_linear(module: nn.Module) -> bool:
+    """``nn.Linear`` or a subclass that only starts differently."""
+    return isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward
+
+
 def _stackable(module: nn.Module) -> bool:
     """Whether ``module`` itself can run on stacked inputs once its linear layers are replaced."""
     plain = type(module) is nn.Sequential and all(
-        type(m) is nn.Linear or type(m) in _ELEMENTWISE or getattr(m, "leading_axes", False) for m in module
+        _is_linear(m) or type(m) in _ELEMENTWISE or getattr(m, "leading_axes", False) for m in module
     )
-    in_linear = sum(len(list(m.parameters())) for m in module.modules() if type(m) is nn.Linear)
+    in_linear = sum(len(list(m.parameters())) for m in module.modules() if _is_linear(m))
     return (plain or getattr(module, "leading_axes", False)) and in_linear == len(list(module.parameters()))
 
 
@@ -77,7 +86,7 @@ def _stack_linears(module: nn.Module, size: int) -> nn.Module:
         setattr(
             module,
             name,
-            StackedLinear(child, size) if type(child) is nn.Linear else _stack_linears(child, size),
+            StackedLinear(child, size) if _is_linear(child) else _stack_linears(child, size),
         )
     return module
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 
 def mlp(
@@ -37,6 +36,14 @@ def mlp(
     return nn.Sequential(*layers)
 
 
+class GaussianLinear(nn.Linear):
+    """A linear layer that starts with weights, then biases, from N(0, 1)."""
+
+    def reset_parameters(self) -> None:
+        for parameter in self.parameters():
+            nn.init.normal_(parameter)
+
+
 class NTKMLP(nn.Module):
     r"""A fully connected network in the parametrisation of Jacot et al. (2018).
 
@@ -68,11 +75,8 @@ class NTKMLP(nn.Module):
         sizes = [inputs, *[width] * (depth - 1), 1]
         self.bias, self.activation = bias, activation()
         self.layers = nn.ModuleList(
-            skip_init(nn.Linear, fan_in, fan_out, bias=bias > 0)
-            for fan_in, fan_out in zip(sizes, sizes[1:], strict=False)
+            GaussianLinear(fan_in, fan_out, bias=bias > 0) for fan_in, fan_out in zip(sizes, sizes[1:], strict=False)
         )
-        for parameter in self.parameters():
-            nn.init.normal_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         scale = self.bias or 1.0

@@ -158,9 +158,13 @@ class TauLeaping:
         self._act = _binomials(tuple(step / distinct), _MOST)
         # which distinct delay each entry has, times the rows of one
         self._row = (np.searchsorted(distinct, delays) * (_MOST + 1)).astype(np.int32)
-        # send: kicks that a neuron gets from so many spikes
+        # send: kicks that a neuron gets from so many spikes, one row per kind of synapse and number of spikes
         most = max(network.excitatory, network.inhibitory)
-        self._send = {name: _binomials((s.probability,), most) for name, s in synapses.items()}
+        self._send = _binomials(tuple(s.probability for s in synapses.values()), most)
+        first = {name: k * (most + 1) for k, name in enumerate(synapses)}
+        self._send_row = np.stack(
+            [network.per_neuron(first["e" + source], first["i" + source], 1)[0] for source in "ei"]
+        ).astype(np.int32)  # (2, N), by source
         mean = network.drive.rate * step
         most_drive = int(stats.poisson.ppf(1 - 1e-15, mean)) + 2
         self._drive = _Table(stats.poisson.cdf(np.arange(most_drive), mean)[None])
@@ -210,21 +214,21 @@ class TauLeaping:
         return Spikes(replica, index, from_e[fired] > 0)
 
     def _send_kicks(self, replica: np.ndarray, excitatory: np.ndarray) -> None:
-        n_e, bits = self.network.excitatory, self._bits
-        for source, waiting, chosen in (
-            ("e", self.state.from_e, excitatory),
-            ("i", self.state.from_i, ~excitatory),
+        n_e, state = self.network.excitatory, self.state
+        rows, active = [], []
+        for chosen, first in zip((excitatory, ~excitatory), self._send_row, strict=True):
+            spikes = np.bincount(replica[chosen], minlength=len(state))
+            active.append(np.flatnonzero(spikes))
+            rows.append(first + spikes[active[-1], None].astype(np.int32))
+        rows = np.concatenate(rows)
+        kicks = self._send.draw(rows.ravel(), self._bits).reshape(rows.shape)
+        for source, waiting, at, sent in (
+            ("e", state.from_e, active[0], kicks[: len(active[0])]),
+            ("i", state.from_i, active[1], kicks[len(active[0]) :]),
         ):
-            spikes = np.bincount(replica[chosen], minlength=len(waiting))
-            active = np.flatnonzero(spikes)
-            if not active.size:
-                continue
-            for target, block in (("e", slice(n_e)), ("i", slice(n_e, None))):
-                width = waiting[0, block].size
-                rows = np.repeat(spikes[active].astype(np.int32), width)
-                kicks = self._send[target + source].draw(rows, bits).reshape(-1, width)
-                total = waiting[active, block] + kicks.astype(np.uint16)
-                if total.max(initial=0) > _MOST:
-                    raise OverflowError(f"more than {_MOST} kicks wait for one neuron: the network runs away")
-                waiting[active, block] = total
-                self.sent[target + source][active] += kicks.sum(1, dtype=np.int64)
+            total = waiting[at] + sent.astype(np.uint16)
+            if total.max(initial=0) > _MOST:
+                raise OverflowError(f"more than {_MOST} kicks wait for one neuron: the network runs away")
+            waiting[at] = total
+            self.sent["e" + source][at] += sent[:, :n_e].sum(1, dtype=np.int64)
+            self.sent["i" + source][at] += sent[:, n_e:].sum(1, dtype=np.int64)

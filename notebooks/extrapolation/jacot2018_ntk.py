@@ -591,7 +591,10 @@ limit_percentiles = M @ target + norm.ppf(LEVELS)[:, None] * deviation_of_limit 
 
 def distance(f):
     """Of the percentiles of functions (nets, 50) from the limit's, in units of its standard deviation."""
-    ordered, at = np.sort(f, axis=0), np.multiply(LEVELS, len(f) - 1)  # np.quantile, three times as fast
+    ordered, at = (
+        np.sort(f, axis=0),
+        np.multiply(LEVELS, len(f) - 1),
+    )  # np.quantile, three times as fast
     below, part = at.astype(int), (at % 1)[:, None]
     gap = (1 - part) * ordered[below] + part * ordered[below + 1] - limit_percentiles
     return root_mean_square(gap) / root_mean_square(deviation_of_limit)

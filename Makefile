@@ -61,10 +61,13 @@ lighthouse: setup ## measure the built site with Lighthouse (needs npm and Chrom
 screenshots: setup ## pictures of every kind of page, in _build/screenshots (needs Chromium)
 	$(BIN)/python tools/screenshots.py
 
+bench: setup ## measure speed beside peers, for the status page: make bench [NAME=ensemble]
+	$(BIN)/python benchmarks $(NAME)
+
 lock: ## pin the dependencies anew (needs uv)
 	$(PYTHON) tools/lock.py
 
 clean: ## remove all build products
 	rm -rf _build .snakemake
 
-.PHONY: help book test test-cluster cluster setup lint unit chapter paper accept new serve lighthouse screenshots lock clean
+.PHONY: help book test test-cluster cluster setup lint unit chapter paper accept new serve lighthouse screenshots bench lock clean

@@ -1,23 +1,24 @@
-"""Training S networks as one stack against a plain loop over seeds: same data, same batches, one thread.
+"""Training S networks as one stack against a plain loop over seeds, and against a published script's training step.
 
-    OMP_NUM_THREADS=1 python benchmarks/ensemble.py
-
-Both are timed alternately in this process; the ratio is the median over rounds with its range. First it is checked
-that both end with the same parameters.
+The published script is that of Xu et al. (2021), https://github.com/jinglingli/nn-extrapolate, which trains one network
+a run; its own network class, step and batch preparation are called, nothing is copied. Same data, same batches, one
+thread.
 """
 
-import statistics
-import time
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from functools import partial
 
+import harness
+import main as published_script
 import torch
+from harness import Case, installed
 from replib.ensemble import Ensemble, Minibatches, build_seeded, mean_squared_error, train
 from replib.models.mlp import mlp
 from replib.randomness import torch_generator
 from torch.optim import Adam
 
-POINTS, BATCH, DIMENSION, ROUNDS = 2000, 64, 8, 5
+POINTS, BATCH, DIMENSION = 2000, 64, 8
 
 
 def data(size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,9 +30,9 @@ def batches(seeds: range) -> Minibatches:
     return Minibatches([torch_generator(s, "batches") for s in seeds], POINTS, BATCH)
 
 
-def stacked(seeds: range, width: int, steps: int) -> Callable[[], list[torch.Tensor]]:
+def stacked(seeds: range, width: int, depth: int, steps: int) -> Callable[[], list[torch.Tensor]]:
     x, y = data(len(seeds))
-    nets = Ensemble(lambda: mlp(DIMENSION, width), seeds)
+    nets = Ensemble(lambda: mlp(DIMENSION, width, depth=depth), seeds)
     loss = mean_squared_error(x, y)
 
     def run() -> list[torch.Tensor]:
@@ -41,9 +42,9 @@ def stacked(seeds: range, width: int, steps: int) -> Callable[[], list[torch.Ten
     return run
 
 
-def looped(seeds: range, width: int, steps: int) -> Callable[[], list[torch.Tensor]]:
+def looped(seeds: range, width: int, depth: int, steps: int) -> Callable[[], list[torch.Tensor]]:
     x, y = data(len(seeds))
-    nets = [build_seeded(lambda: mlp(DIMENSION, width), s) for s in seeds]
+    nets = [build_seeded(lambda: mlp(DIMENSION, width, depth=depth), s) for s in seeds]
 
     def run() -> list[torch.Tensor]:
         for i, (net, seed) in enumerate(zip(nets, seeds, strict=True)):
@@ -58,31 +59,72 @@ def looped(seeds: range, width: int, steps: int) -> Callable[[], list[torch.Tens
     return run
 
 
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+def published(seeds: range, width: int, depth: int, steps: int) -> Callable[[], list[torch.Tensor]]:
+    """One network after the other, with the published class, step and batch preparation."""
+    x, y = data(len(seeds))
+    settings = Namespace(
+        mlp_layer=depth,
+        input_dim=DIMENSION,
+        hidden_dim=width,
+        output_dim=1,
+        option="None",
+        activation="relu",
+        loss_fn="reg",
+        optimizer="Adam",
+        lr=1e-3,
+        decay=0.0,
+        batch_size=BATCH,
+        device="cpu",
+    )
+    nets = []
+    for seed in seeds:
+        net = published_script.FeedForward(settings)
+        start = build_seeded(lambda: mlp(DIMENSION, width, depth=depth), seed)
+        with torch.no_grad():
+            for p, q in zip(net.parameters(), start.parameters(), strict=True):
+                p.copy_(q)
+        nets.append(net)
+    points = [(list(x[i].numpy()), [[v] for v in y[i].tolist()]) for i in range(len(seeds))]
+
+    def run() -> list[torch.Tensor]:
+        for net, seed, (inputs, labels) in zip(nets, seeds, points, strict=True):
+            order = batches(range(seed, seed + 1))
+            for _, index in zip(range(steps), order, strict=False):
+                chosen = index[0].tolist()  # the script shuffles lists of points and cuts batches from them
+                batch = [inputs[k] for k in chosen], [labels[k] for k in chosen]
+                net.train_(*published_script.tensor_data(batch, 0, settings))
+        return [torch.stack([p.detach() for p in ps]) for ps in zip(*(n.parameters() for n in nets), strict=True)]
+
+    return run
 
 
-def main() -> None:
+def cases() -> Iterator[Case]:
     torch.set_num_threads(1)
-    torch.set_grad_enabled(True)
-    print("  S  width  stack, seed-steps/s  loop, seed-steps/s  ratio (range)")
+    # Adam divides by small numbers: twenty steps of 1e-3 turn rounding into at most this
+    close, same = partial(torch.testing.assert_close, rtol=1e-4, atol=2e-5), "parameters after 20 steps, to 2e-5"
     for width in (64, 128, 512):
-        for size in (1, 5, 10, 50):
+        for size in (1, 10, 50):
             seeds, steps = range(100, 100 + size), max(20, 200 // size)
-            for a, b in zip(stacked(seeds, width, 20)(), looped(seeds, width, 20)(), strict=True):
-                # Adam divides by small numbers: twenty steps of 1e-3 turn rounding into at most this
-                torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-5)
-            ours, plain = stacked(seeds, width, steps), looped(seeds, width, steps)
-            pairs = [(seconds(ours), seconds(plain)) for _ in range(ROUNDS + 1)][1:]  # the first warms up
-            ratios = sorted(b / a for a, b in pairs)
-            rates = [size * steps / statistics.median(t) for t in zip(*pairs, strict=True)]
-            print(
-                f"{size:3d} {width:6d} {rates[0]:19.0f} {rates[1]:19.0f}  "
-                f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            close(stacked(seeds, width, 2, 20)(), looped(seeds, width, 2, 20)())
+            yield Case(
+                f"{size} network{'s' * (size > 1)} of width {width}, {steps} training steps",
+                installed("torch") + ", plain loop over networks",
+                stacked(seeds, width, 2, steps),
+                looped(seeds, width, 2, steps),
+                same,
+                why="" if size > 1 else "A stack of one still gathers its batch and sums its losses as a stack does.",
             )
+    for size in (1, 10):
+        seeds, steps = range(100, 100 + size), max(20, 200 // size)
+        close(stacked(seeds, 256, 3, 20)(), published(seeds, 256, 3, 20)())
+        yield Case(
+            f"{size} network{'s' * (size > 1)} of width 256 and 3 layers, {steps} training steps",
+            "Xu et al. (2021), published training step",
+            stacked(seeds, 256, 3, steps),
+            published(seeds, 256, 3, steps),
+            same,
+        )
 
 
 if __name__ == "__main__":
-    main()
+    harness.main("ensemble", __doc__, cases)

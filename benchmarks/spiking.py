@@ -1,34 +1,30 @@
-"""The spiking network of 300 + 100 neurons against Brian2: same equations, step and parameters, one thread.
-
-    export MALLOC_MMAP_THRESHOLD_=8388608 MALLOC_TRIM_THRESHOLD_=1073741824  # as the build sets them
-    OMP_NUM_THREADS=1 PYTHONPATH=lib python benchmarks/spiking.py
-
-Brian2 2.9 needs a numpy below 2.4; the book does not depend on it:
-
-    pip install brian2==2.9.0 "numpy<2.4" scipy
+"""The spiking network of 300 + 100 neurons against Brian2 and snnTorch: same equations and step, one thread.
 
 Brian2 simulates one replica, in its default mode (Cython, a Python loop over steps) and in standalone mode (a C++
-program for this network; compiling is not timed). Ours steps many replicas at once. Rates and synchrony of both are
-compared first. The figure is network time simulated per wall second, all replicas together; ratios are medians over
-rounds with their range.
+program for this network; compiling is not timed). snnTorch's neuron steps many replicas at once, as ours does; the
+waiting kicks, which it has no part for, are written in torch. Ratios are per second of simulated network time. Rates
+and synchrony of all three are compared first.
 """
 
-import cProfile
-import pstats
-import shutil
-import statistics
 import tempfile
-import time
+from collections.abc import Iterator
+from functools import partial
 
 import brian2
+import harness
 import numpy as np
+import snntorch
+import torch
 from brian2 import Network as BrianNetwork
 from brian2 import NeuronGroup, SpikeMonitor, Synapses, implementation, ms, second
+from harness import Case, installed
 from replib.spiking.leaping import TauLeaping
 from replib.spiking.network import Network, State, Synapse
 from replib.spiking.statistics import Recorder, rate, spike_synchrony
 
-STEP, ROUNDS = 0.1, 5
+STEP = 0.1
+POPULATIONS = (slice(0, 300), slice(300, 400))
+ALONE = "A compiled loop has little overhead a step; ours is meant to be shared by replicas, and here is one."
 NETWORK = Network(
     300,
     100,
@@ -130,88 +126,117 @@ def described(e: np.ndarray, i: np.ndarray) -> np.ndarray:
     return np.array([rate(e, 300, STEP).mean(), rate(i, 100, STEP).mean(), spike_synchrony(e, 300, STEP, 1.0).mean()])
 
 
-def main() -> None:
+class Torch:
+    """The network with snnTorch's integrate-and-fire neuron, many replicas at once; all arrays (replicas, neurons)."""
+
+    def __init__(self, replicas: int) -> None:
+        synapses, (e, i) = NETWORK.synapses, POPULATIONS
+        self.act, self.sent = torch.empty(2, NETWORK.size), torch.empty(2, NETWORK.size)
+        self.weight, self.shrink = torch.empty(NETWORK.size), torch.empty(NETWORK.size)
+        for part, kind in ((e, "e"), (i, "i")):
+            for k, source in enumerate("ei"):
+                self.act[k, part] = STEP / synapses[kind + source].delay
+                self.sent[k, part] = synapses[kind + source].probability
+            self.weight[part], self.shrink[part] = synapses[kind + "e"].weight, 1 - synapses[kind + "i"].weight / 166
+        # potentials are whole numbers: above 99.5 is at least 100
+        self.neuron = snntorch.Leaky(beta=1.0, threshold=99.5, reset_mechanism="zero", reset_delay=False)
+        shape = replicas, NETWORK.size
+        self.v = torch.randint(-66, 100, shape).float()
+        self.waiting, self.resting = torch.zeros(2, *shape), torch.zeros(shape)
+
+    @torch.no_grad()
+    def advance(self) -> torch.Tensor:
+        acting = torch.binomial(self.waiting, self.act.unsqueeze(1).expand_as(self.waiting))
+        self.waiting -= acting
+        n_e, n_i = acting
+        v = -66 + torch.floor((self.v + 66) * self.shrink**n_i + torch.rand_like(self.v))
+        v += torch.poisson(torch.full_like(v, 7.0 * STEP)) + torch.floor(n_e * self.weight + torch.rand_like(v))
+        v *= 1 - self.resting
+        stay = self.resting * (torch.rand_like(v) >= STEP / 2.5)
+        spikes, self.v = self.neuron(v - self.v, self.v)
+        self.resting = torch.maximum(stay, spikes)
+        for k, part in enumerate(POPULATIONS):
+            count = spikes[:, part].sum(1, keepdim=True).expand_as(spikes)
+            self.waiting[k] += torch.binomial(count.contiguous(), self.sent[k].expand_as(spikes))
+        return spikes
+
+
+def network_seconds(sim: TauLeaping, duration: float) -> None:
+    recorder = Recorder(300, len(sim.state), round(duration * 1000 / STEP))
+    for _ in range(recorder.steps):
+        recorder.add(sim.advance())
+
+
+def cases() -> Iterator[Case]:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
     brian2.prefs.codegen.target = "cython"
     brian2.BrianLogger.suppress_hierarchy("brian2.codegen")  # warns of random numbers in synapses
     network, monitor = brian()
-    network.run(200 * ms)  # compiles, and lets the start be forgotten
-
-    sims, warm = {}, 2000
+    network.run(10_200 * ms)  # compiles, and lets the start be forgotten
+    sims = {}
     for replicas in (1, 50, 400):
         rng = np.random.default_rng(replicas)
         sims[replicas] = TauLeaping(NETWORK, State.random(NETWORK, replicas, rng), rng, step=STEP)
-        for _ in range(warm):
+        for _ in range(2000):
             sims[replicas].advance()
-    span = {1: 2.0, 50: 0.2, 400: 0.05}  # network seconds a round
 
-    def brian_cython() -> float:
-        network.run(2 * second, report=None)
-        return 2.0
-
-    folder = tempfile.mkdtemp()
-
-    def brian_standalone(duration: float = 20.0) -> tuple[float, float]:
-        brian2.device.run(run_args=[])
-        return duration, brian2.device._last_run_time
-
-    def ours(replicas: int) -> float:
-        recorder = Recorder(300, replicas, round(span[replicas] * 1000 / STEP))
-        for _ in range(recorder.steps):
-            recorder.add(sims[replicas].advance())
-        return span[replicas] * replicas
-
-    speed: dict[str, list[float]] = {}
-
-    def timed(name: str, call) -> None:
-        start = time.perf_counter()
-        seconds = call()
-        speed.setdefault(name, []).append(seconds / (time.perf_counter() - start))
-
-    for _ in range(ROUNDS):
-        timed("Brian2, Cython, 1 replica", brian_cython)
-        for replicas in span:
-            timed(f"ours, {replicas} replicas", lambda: ours(replicas))
     spikes = np.asarray(monitor.t / ms), np.asarray(monitor.i)
-    late = spikes[0] > 200
-    steps = round((200 + ROUNDS * 2000) / STEP)
-    is_e = spikes[1] < 300
-    theirs = described(*(counts(spikes[0][late & chosen], steps)[:, 2000:] for chosen in (is_e, ~is_e)))
+    late, is_e, steps = spikes[0] > 200, spikes[1] < 300, round(10_200 / STEP)
+    in_brian = described(*(counts(spikes[0][late & chosen], steps)[:, 2000:] for chosen in (is_e, ~is_e)))
     recorder = Recorder(300, 50, 10_000)
     for _ in range(recorder.steps):
         recorder.add(sims[50].advance())
-    mine = described(recorder.e.T, recorder.i.T)
-    print("            E Hz   I Hz   synchrony (1 ms)")
-    print("Brian2    ", *(f"{x:.3g}" for x in theirs), sep="  ")
-    print("ours      ", *(f"{x:.3g}" for x in mine), sep="  ")
-    np.testing.assert_allclose(mine, theirs, rtol=0.08)
+    ours = described(recorder.e.T, recorder.i.T)
+    in_torch = Torch(50)
+    seen = torch.stack(
+        [torch.stack([s[:, p].sum(1) for p in POPULATIONS]) for s in (in_torch.advance() for _ in range(4000))]
+    )
+    there = described(*seen[2000:].permute(1, 2, 0).numpy().astype(int))
+    print("E Hz, I Hz, synchrony in 1 ms: Brian2, snnTorch, ours", in_brian, there, ours)
+    np.testing.assert_allclose(ours, in_brian, rtol=0.08)
+    np.testing.assert_allclose(ours, there, rtol=0.08)
 
+    same = "rates and synchrony to 8 %"
+    for replicas, span in ((1, 1.0), (50, 0.2), (400, 0.05)):
+        yield Case(
+            f"spiking network, {replicas} replica{'s' * (replicas > 1)}",
+            f"{installed('brian2')}, Cython, one replica",
+            partial(network_seconds, sims[replicas], span),
+            lambda: network.run(1 * second, report=None),
+            same,
+            work=replicas * span,
+            why=ALONE,
+            rounds=5,
+        )
+    yield Case(
+        "spiking network, 50 replicas",
+        f"{installed('snntorch')}, 50 replicas",
+        partial(network_seconds, sims[50], 0.05),
+        lambda: [in_torch.advance() for _ in range(100)],
+        same,
+        work=5.0,
+        rounds=5,
+    )
     # standalone last: it takes over the process's device
-    brian2.set_device("cpp_standalone", directory=folder, build_on_run=False)
-    brian2.prefs.devices.cpp_standalone.openmp_threads = 0
-    network, monitor = brian()
-    network.run(20 * second)
-    brian2.device.build(directory=folder, compile=True, run=False)
-    for _ in range(ROUNDS):
-        seconds, wall = brian_standalone()
-        speed.setdefault("Brian2, C++ standalone, 1 replica", []).append(seconds / wall)
-        timed("ours, 50 replicas, beside standalone", lambda: ours(50))
-    shutil.rmtree(folder)
-
-    print("\nnetwork seconds per wall second: median (range)")
-    for name, values in speed.items():
-        print(f"{name:<38} {statistics.median(values):7.2f} ({min(values):.2f} to {max(values):.2f})")
-    pairs = [(f"ours, {k} replicas", "Brian2, Cython, 1 replica") for k in span]
-    pairs.append(("ours, 50 replicas, beside standalone", "Brian2, C++ standalone, 1 replica"))
-    print("\nratios")
-    for a, b in pairs:
-        r = [x / y for x, y in zip(speed[a], speed[b], strict=True)]
-        print(f"{a} / {b}: {statistics.median(r):.1f} ({min(r):.1f} to {max(r):.1f})")
-
-    profile = cProfile.Profile()
-    profile.runcall(ours, 50)
-    print("\nwhere the time goes, 50 replicas")
-    pstats.Stats(profile).sort_stats("tottime").print_stats(10)
+    with tempfile.TemporaryDirectory() as folder:
+        brian2.set_device("cpp_standalone", directory=folder, build_on_run=False)
+        brian2.prefs.devices.cpp_standalone.openmp_threads = 0
+        network, monitor = brian()
+        network.run(10 * second)
+        brian2.device.build(directory=folder, compile=True, run=False)
+        for replicas, span in ((1, 1.0), (50, 0.2)):
+            yield Case(
+                f"spiking network, {replicas} replica{'s' * (replicas > 1)}",
+                f"{installed('brian2')}, C++ standalone, one replica",
+                partial(network_seconds, sims[replicas], span),
+                lambda: brian2.device.run(run_args=[]),
+                same,
+                work=replicas * span / 10,
+                why=ALONE,
+                rounds=5,
+            )
 
 
 if __name__ == "__main__":
-    main()
+    harness.main("spiking", __doc__, cases)

@@ -59,7 +59,8 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if len(x) == 1:  # one network: the plain layer has less overhead
-            return nn.functional.linear(x[0], self.weight[0], None if self.bias is None else self.bias[0])[None]
+            bias = None if self.bias is None else self.bias.squeeze(0)
+            return nn.functional.linear(x.squeeze(0), self.weight.squeeze(0), bias).unsqueeze(0)
         rows = x.reshape(len(x), -1, x.shape[-1])  # (S, rows, in)
         weight = self.weight.transpose(1, 2)
         y = torch.bmm(rows, weight) if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), rows, weight)
@@ -244,7 +245,8 @@ def train(
         losses = loss(ensemble, indices)
         if losses.shape != (size,):
             raise ValueError(f"the loss must give {size} numbers, one per network, got shape {tuple(losses.shape)}")
-        update.zero_grad(set_to_none=True)
+        for p in ensemble.stack:  # what zero_grad does, without its hooks
+            p.grad = None
         losses.sum().backward()
         update.step()
         if scheduler:
@@ -276,10 +278,15 @@ def train(
 
 def mean_squared_error(x: Tensor, y: Tensor) -> Loss:
     """Loss on minibatches of x (S, n, d) and y (S, n): (S,) means of (f(x) - y)^2."""
-    rows = torch.arange(x.shape[0], device=x.device).unsqueeze(1)  # (S, 1)
+    first = (torch.arange(x.shape[0], device=x.device) * x.shape[1]).unsqueeze(
+        1
+    )  # (S, 1): where a network's points begin
+    all_x, all_y = x.flatten(0, 1), y.flatten()
 
     def loss(ensemble: Ensemble, indices: Tensor) -> Tensor:
-        indices = indices.to(x.device)
-        return (ensemble(x[rows, indices]).squeeze(-1) - y[rows, indices]).square().mean(1)
+        chosen = (indices.to(x.device) + first).flatten()
+        batch = all_x.index_select(0, chosen).view(*indices.shape, *x.shape[2:])
+        target = all_y.index_select(0, chosen).view(indices.shape)
+        return (ensemble(batch).squeeze(-1) - target).square().mean(1)
 
     return loss

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from replib.models.gnn import GNN, MessagePassing, pool
+from replib.models.gnn import GNN, Edges, MessagePassing, pool
 from replib.models.mlp import NTKMLP, mlp
 from replib.models.polynomial import PolynomialNet
 from replib.randomness import torch_generator
@@ -50,12 +50,28 @@ def test_message_passing_equals_torch_geometric(how, edges):
     torch.manual_seed(1)
     layer = MessagePassing(3, 8, how, edge_weights=edges)
     h, mask, adjacency, weights = graph_batch()
-    dense = layer(h, adjacency, weights if edges else None)
+    dense = layer(h, Edges(adjacency), weights if edges else None)
     for b in range(len(h)):
         n = int(mask[b].sum())
         index, _ = dense_to_sparse(adjacency[b, :n, :n].float())
         sparse = Pyg(layer)(h[b, :n], index, weights[b][index[0], index[1]])
         torch.testing.assert_close(dense[b, :n], sparse)
+
+
+@pytest.mark.parametrize("how", POOLINGS)
+@pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
+def test_edges_pool_like_masked_pairs_when_stacked_graphs_differ(how, density):
+    g = torch.Generator().manual_seed(5)
+    adjacency = torch.rand(3, 2, 5, 5, generator=g) < density * torch.tensor([0.2, 1.0, 0.6])[:, None, None, None]
+    pairs = torch.randn(3, 2, 5, 5, generator=g, requires_grad=True)
+    edges = Edges(adjacency)
+    assert edges.most == int(adjacency.flatten(1).sum(1).max())
+    pooled = edges.pool(edges.of_pairs(pairs), how)
+    expected = pool(pairs.unsqueeze(-1), adjacency, how)
+    torch.testing.assert_close(pooled, expected)
+    weight = torch.randn(pooled.shape, generator=g)
+    gradients = [torch.autograd.grad((x * weight).sum(), pairs)[0] for x in (pooled, expected)]
+    torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +119,7 @@ def test_identical_features_shortcut_equals_the_general_layer(how):
     fast = MessagePassing(1, 8, how, identical=True)
     torch.manual_seed(3)
     general = MessagePassing(1, 8, how)
-    torch.testing.assert_close(fast(ones, adjacency), general(ones, adjacency))
+    torch.testing.assert_close(fast(ones, Edges(adjacency)), general(ones, Edges(adjacency)))
 
 
 def test_the_blocks_start_as_one_linear_layer():

@@ -109,6 +109,7 @@ def stage(layout: Layout) -> None:
         "ledger": ledger.table(chapters),
         "status": _status(chapters),
         "growth": _growth(layout, chapters),
+        "peers": _peers(layout),
     }
     for path in sorted((layout.root / "book").rglob("*.md")):
         text = path.read_text(encoding="utf-8")
@@ -212,6 +213,31 @@ def _status(chapters: list[Chapter]) -> str:
         rows += f"<tr><td>{link}</td>" + "".join(f"<td>{render.escape(c)}</td>" for c in (*cells, versions)) + "</tr>"
     columns = ("Chapter", "Core-seconds", "Wall, s", "Peak, MiB", "Last verified", "Processor", "Versions")
     return render.table("status", "Chapters by cost", columns, rows)
+
+
+def _peers(layout: Layout) -> str:
+    """What benchmarks/ measured beside other software, one row a comparison."""
+    body, measured = "", set()
+    for path in sorted((layout.root / "benchmarks" / "results").glob("*.json")):
+        made = json.loads(path.read_text(encoding="utf-8"))
+        compared = [row for row in made["rows"] if "ratio" in row]
+        if compared:
+            measured.add(f"{made['date']} on one core of {made['cpu']}")
+        for row in compared:
+            span = f" ({row['low']:.2g} to {row['high']:.2g})" if row["low"] < row["high"] else ""
+            cells = (
+                row["peer"],
+                f"{row['ratio']:.2g}{span}",
+                f"{row['ours_s']:.3g}",
+                f"{row['theirs_s']:.3g}",
+                row["same"],
+                row["why"] if row["ratio"] < 1 else "",
+            )
+            cells = "".join(f"<td>{render.escape(cell)}</td>" for cell in cells)
+            body += f'<tr><th scope="row">{render.escape(row["what"])}</th>{cells}</tr>'
+    columns = ("Task", "Peer", "Times faster", "Ours, s", "Peer, s", "Checked to be the same", "Where the peer wins")
+    when = "; ".join(render.escape(m) for m in sorted(measured))
+    return render.table("peers", "Speed beside other software", columns, body) + f"<p>Measured {when}.</p>"
 
 
 # chapters that the page on growth looks ahead to

@@ -1,9 +1,9 @@
 """Graph networks on padded batches of small graphs.
 
-A batch of B graphs with at most N nodes is dense: features (B, N, F), adjacency (B, N, N), node
-mask (B, N). At the sizes of the book this is faster than scattering over edge lists, and it stacks:
-:class:`replib.ensemble.Ensemble` trains many such networks at once. The layer computes what a
-torch-geometric ``MessagePassing`` of the same weights computes (tests/test_gnn.py).
+A batch of B graphs with at most N nodes is dense: features (B, N, F), adjacency (B, N, N), node mask (B, N). Messages
+are computed on the edges only. :class:`replib.ensemble.Ensemble` trains many such networks at once, each on graphs of
+its own. The layer computes what a torch-geometric ``MessagePassing`` of the same weights computes
+(tests/unit/test_models.py); benchmarks/graphs.py compares the speed.
 """
 
 from typing import Literal
@@ -59,11 +59,61 @@ def pool(values: Tensor, mask: Tensor, how: Pooling) -> Tensor:
     return extreme * mask.any(-1, keepdim=True)
 
 
+class Edges:
+    """The edges of batches of graphs, ordered by receiver: values on edges are rows (..., E, features).
+
+    The stacked networks of leading axes may have different graphs: E is the largest number of edges, the others' rows
+    end with some that no node receives.
+
+    Shapes:
+        adjacency (..., B, N, N) bool with [b, v, u] true for u in N(v).
+    """
+
+    def __init__(self, adjacency: Tensor) -> None:
+        self.shape = adjacency.shape[:-1]  # (..., B, N)
+        self.lead, nodes = self.shape[:-2], self.shape[-1]
+        per_network = self.shape[-2] * nodes
+        self.degree = adjacency.sum(-1).reshape(-1, per_network)  # (S, B N)
+        pair = adjacency.reshape(-1).nonzero().squeeze(1)  # flat (s, b, v, u)
+        self.networks, count = len(self.degree), self.degree.sum(1)
+        self.most = int(count.max()) if self.networks else 0
+        if len(pair) < self.networks * self.most:  # fill up
+            place = torch.arange(len(pair), device=pair.device)
+            network = torch.arange(self.networks, device=pair.device).repeat_interleave(count)
+            place += network * self.most - (count.cumsum(0) - count)[network]
+            padded = pair.new_zeros(self.networks * self.most)
+            padded[place] = pair
+            pair = padded
+        self.pair = pair
+        self.receiver = pair // nodes  # flat (s, b, v)
+        self.sender = self.receiver // nodes * nodes + pair % nodes  # flat (s, b, u)
+        # the last segment of a network is its filling
+        self.lengths = torch.cat([self.degree, (self.most - count).unsqueeze(1)], 1).flatten()
+        self.degree = self.degree.view(*self.shape, 1)
+
+    def gather(self, of_nodes: Tensor, index: Tensor) -> Tensor:
+        """(..., B, N, F) -> (..., E, F)."""
+        features = of_nodes.shape[-1]
+        return of_nodes.reshape(-1, features).index_select(0, index).view(*self.lead, self.most, features)
+
+    def of_pairs(self, weights: Tensor) -> Tensor:
+        """(..., B, N, N) -> (..., E, 1)."""
+        return weights.reshape(-1).index_select(0, self.pair).view(*self.lead, self.most, 1)
+
+    def pool(self, messages: Tensor, how: Pooling) -> Tensor:
+        """(..., E, F) -> (..., B, N, F); nodes that receive nothing get 0."""
+        features = messages.shape[-1]
+        rows = messages.reshape(-1, features)
+        reduced = torch.segment_reduce(rows, how, lengths=self.lengths, axis=0, initial=0.0 if how == "sum" else None)
+        of_nodes = reduced.view(self.networks, -1, features)[:, :-1].reshape(*self.shape, features)
+        return of_nodes if how == "sum" else torch.where(self.degree > 0, of_nodes, 0.0)
+
+
 class MessagePassing(nn.Module):
     """h'_v = pool over u in N(v) of MLP([h_u, h_v, w_uv]), MLP = Linear, ReLU, Linear, ReLU.
 
-    The first linear layer acts on [h_u, h_v, w_uv] as three blocks: two per node and one per pair,
-    instead of one on every pair's concatenation.
+    The first linear layer acts on [h_u, h_v, w_uv] as three blocks: two per node and one per edge,
+    instead of one on every edge's concatenation.
 
     Args:
         features: F, node features.
@@ -73,8 +123,7 @@ class MessagePassing(nn.Module):
             computed once: sum pooling multiplies it by the degree. Without edge weights only.
 
     Shapes:
-        h (B, N, F), adjacency (B, N, N) bool with [b, v, u] true for u in N(v), weights (B, N, N)
-        -> (B, N, width).
+        h (B, N, F), edges of (B, N, N), weights (B, N, N) -> (B, N, width).
     """
 
     leading_axes = True
@@ -106,20 +155,20 @@ class MessagePassing(nn.Module):
                 self.of_edge.weight.copy_(edge[0])
         self.second = nn.Linear(width, width)
 
-    def forward(self, h: Tensor, adjacency: Tensor, weights: Tensor | None = None) -> Tensor:
+    def forward(self, h: Tensor, edges: Edges, weights: Tensor | None = None) -> Tensor:
         if self.identical:
             one = h[..., :1, :]  # (B, 1, F)
             message = self.second((self.of_sender(one) + self.of_receiver(one)).relu()).relu()  # (B, 1, width)
-            degree = adjacency.sum(-1, keepdim=True)  # (B, N, 1)
-            return message * (degree if self.pooling == "sum" else degree > 0)
-        hidden = self.of_receiver(h).unsqueeze(-2) + self.of_sender(h).unsqueeze(-3)  # (B, v, u, width)
+            return message * (edges.degree if self.pooling == "sum" else edges.degree > 0)
+        sender, receiver = self.of_sender(h), self.of_receiver(h)
+        hidden = edges.gather(receiver, edges.receiver) + edges.gather(sender, edges.sender)  # (E, width)
         if weights is not None:
-            hidden = hidden + self.of_edge(weights.unsqueeze(-1))
-        messages = self.second(hidden.relu())  # (B, v, u, width)
+            hidden = hidden + self.of_edge(edges.of_pairs(weights))
+        messages = self.second(hidden.relu())  # (E, width)
         if self.pooling in ("max", "min"):
-            # a ReLU keeps the order: take it after pooling, on one vector per node instead of one per pair
-            return pool(messages, adjacency, self.pooling).relu()
-        return pool(messages.relu(), adjacency, self.pooling)
+            # a ReLU keeps the order: take it after pooling, on one vector per node instead of one per edge
+            return edges.pool(messages, self.pooling).relu()
+        return edges.pool(messages.relu(), self.pooling)
 
 
 class GNN(nn.Module):
@@ -159,7 +208,8 @@ class GNN(nn.Module):
         self.readout = nn.Linear(width, 1)
 
     def forward(self, h: Tensor, mask: Tensor, adjacency: Tensor, weights: Tensor | None = None) -> Tensor:
+        edges = Edges(adjacency)
         for layer in self.rounds:
-            h = layer(h, adjacency, weights)
+            h = layer(h, edges, weights)
         # a node MLP gives padding a value of its own, so the mask comes after it
         return self.readout(pool(self.node(h), mask, self.graph)).squeeze(-1)

@@ -1,0 +1,91 @@
+"""Building the book: from nothing, again, after one edited chapter and after one edited library module.
+
+The peer is Jupyter Book with its own execution and cache, on the same notebooks with the same defaults; it makes pages
+without verdicts and records. Both build in folders of their own, one after the other. Each figure is one build, not a
+median.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import jupytext
+import yaml
+from harness import installed, keep, seconds
+from replib.build.layout import here
+
+EDITED, MODULE = "wu2022_polynomial_nets", "models/polynomial.py"
+
+
+def run(folder: Path, *command: str) -> float:
+    paths = [str(folder / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    return seconds(lambda: subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, **quiet))
+
+
+def peer(folder: Path, ours: Path) -> None:
+    """The same notebooks as a plain Jupyter Book with its cache."""
+    config = {
+        "title": "Peer",
+        "execute": {"execute_notebooks": "cache", "timeout": -1},
+        "bibtex_bibfiles": ["references.bib"],
+        "sphinx": {"config": {"bibtex_reference_style": "author_year"}},
+    }
+    toc = {"format": "jb-book", "root": "index", "chapters": [{"file": slug} for slug in here().chapters]}
+    (folder / "_config.yml").write_text(yaml.safe_dump(config))
+    (folder / "_toc.yml").write_text(yaml.safe_dump(toc))
+    (folder / "index.md").write_text("# Peer\n")
+    (folder / "references.bib").write_bytes((ours / "references.bib").read_bytes())
+    (folder / "lib").symlink_to(ours / "lib")
+    for slug in here().chapters:
+        convert(ours, folder, slug)
+
+
+def convert(ours: Path, folder: Path, slug: str) -> None:
+    (path,) = (ours / "notebooks").rglob(f"{slug}.py")
+    jupytext.write(jupytext.read(path), folder / f"{slug}.ipynb")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        ours, theirs = Path(name) / "ours", Path(name) / "theirs"
+        theirs.mkdir()
+        subprocess.run(["git", "clone", "--quiet", str(here().root), str(ours)], check=True)
+        peer(theirs, ours)
+        build = "replib.build", "run", "book"
+        plain = "jupyter_book", "build", "."
+        (chapter,) = (ours / "notebooks").rglob(f"{EDITED}.py")
+        times = {"from nothing": (run(ours, *build), run(theirs, *plain))}
+        times["again, nothing changed"] = run(ours, *build), run(theirs, *plain)
+        marked = '# %% tags=["nbval-check-output"]\n'
+        text = chapter.read_text()
+        assert marked in text
+        chapter.write_text(text.replace(marked, marked + "# one more comment\n"))
+        convert(ours, theirs, EDITED)
+        times["after one edited chapter"] = run(ours, *build), run(theirs, *plain)
+        module = ours / "lib" / "replib" / MODULE
+        module.write_text(module.read_text() + "\n# one more comment\n")
+        times["after one edited library module"] = run(ours, *build), times["from nothing"][1]
+    whys = {"after one edited library module": "Jupyter Book's cache looks at notebooks only: it starts from nothing."}
+    rows = [
+        {
+            "what": f"the book of {len(here().chapters)} chapters, {what}",
+            "peer": installed("jupyter-book") + " with its cache",
+            **dict.fromkeys(("ratio", "low", "high"), b / a),
+            "ours_s": a,
+            "theirs_s": b,
+            "same": "the same notebooks, executed",
+            "why": whys.get(what, "Looking through all inputs takes Snakemake and Sphinx several seconds."),
+        }
+        for what, (a, b) in times.items()
+    ]
+    for row in rows:
+        print(f"{row['what']} | ours {row['ours_s']:.1f} s, theirs {row['theirs_s']:.1f} s | {row['ratio']:.2f}")
+    keep("build", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -95,6 +95,14 @@ def install_lock(python: Path, lock: str) -> None:
     pip_install(python, TORCH_ENTRY.sub("", lock), "--no-build-isolation")
 
 
+def stamped(stamp: Path) -> dict | None:
+    """What an earlier run wrote when it was done; None where there is nothing that can be read."""
+    try:
+        return json.loads(stamp.read_text())
+    except (OSError, ValueError):
+        return None
+
+
 def main() -> None:
     """Bring the folder up to the lock; does nothing if it is."""
     if sys.version_info < (3, 11):  # noqa: UP036  this script is what an older Python would meet
@@ -111,24 +119,25 @@ def main() -> None:
         "root": str(ROOT),
         "python": sys.version,
     }
-    if stamp.exists() and json.loads(stamp.read_text()) == state:
+    if stamped(stamp) == state:
         return
+    stamp.unlink(missing_ok=True)  # it is not what it says until all is done
     print(f"setting up {folder.name} (once, and again when {LOCK.name} changes)", flush=True)
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    install_lock(python, lock)
-    run(
-        python,
-        "pip",
-        "install",
-        "-qq",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--no-build-isolation",
-        "-e",
-        str(ROOT),
-    )
-    stamp.write_text(json.dumps(state))
+    quiet = ("-qq", "--disable-pip-version-check")
+    try:
+        install_lock(python, lock)
+        run(python, "pip", "install", *quiet, "--no-deps", "--no-build-isolation", "-e", str(ROOT))
+        run(python, "pip", "check", *quiet)  # a lock cut short lacks what others need
+    except subprocess.CalledProcessError:
+        sys.exit(
+            f"the packages in {LOCK.name} could not be installed, pip says why above; if the file is damaged, "
+            f"restore it with: git checkout {LOCK.name}"
+        )
+    fresh = stamp.with_suffix(".tmp")
+    fresh.write_text(json.dumps(state))
+    fresh.replace(stamp)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import time
 
 import psutil
 import pytest
 from replib import cli
 
+from tests.conftest import ROOT
 from tests.faults.books import build, command, environment, result, small_book, write
 
 ONE, OTHER = "one2024_chapter", "other2024_chapter"
@@ -206,6 +208,36 @@ def test_a_damaged_file_is_made_again(checkout, clean, name, damage):
     assert done.returncode == 0, done.stdout + done.stderr
     whole(checkout)
     assert {slug: result(checkout, slug) for slug in clean} == clean
+
+
+@pytest.mark.parametrize("damage", ["cut short", "garbage"])
+def test_a_damaged_lock(checkout, clean, damage):
+    path = checkout / "requirements.lock"
+    data = path.read_bytes()
+    path.write_bytes({"cut short": data[: len(data) // 2], "garbage": b"\xff\x00" * 50}[damage])
+    try:
+        done = build(checkout, "run", "book")  # what runs is what is installed; the records name the file's hash
+        assert done.returncode == 0, done.stdout + done.stderr
+        whole(checkout)
+        assert all(result(checkout, slug) != clean[slug] for slug in clean)
+    finally:
+        path.write_bytes(data)
+    again(checkout, clean)
+
+
+@pytest.mark.parametrize("damage", ["cut short before torch", "garbage"])
+def test_a_damaged_lock_installs_nothing_and_says_so(tmp_path, damage):
+    lock = (ROOT / "requirements.lock").read_text()
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "install.py", tmp_path / "tools")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    bad = lock[: lock.index("\ntorch==")] if "torch" in damage else lock.replace("--hash=sha256:", "--hash=sha256:zz")
+    (tmp_path / "requirements.lock").write_text(bad)
+    install = [sys.executable, tmp_path / "tools" / "install.py", tmp_path / "env"]
+    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "requirements.lock" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "env" / "installed.json").exists()
 
 
 def test_a_read_only_tree(checkout, clean):

@@ -2,6 +2,10 @@
 
 Needs ``uv`` (``pipx run uv`` will do). Versions already in the lock are kept; ``--upgrade`` moves them.
 torch is pinned by hand in tools/torch.lock: its CPU build comes from an index of its own.
+
+rfc3987-syntax is left out. An extra of jsonschema asks for it, for checks of international addresses that nothing here
+needs, and jsonschema works without it; but with it each process that imports jsonschema (every notebook, nbformat,
+Snakemake) first compiles a grammar, for one to ten seconds.
 """
 
 import os
@@ -18,8 +22,8 @@ HEADER = "# Made by tools/lock.py; do not edit.\n"
 def main() -> None:
     """Run uv and put torch's entry in front of its answer."""
     version = next(line for line in TORCH.read_text().splitlines() if line.startswith("torch=="))
-    override = ROOT / ".torch-override.txt"
-    override.write_text(version.split()[0] + "+cpu\n")
+    override = ROOT / ".overrides.txt"
+    override.write_text(version.split()[0] + "+cpu\nrfc3987-syntax ; python_version < '3'\n")
     environment = {"UV_FIND_LINKS": "https://download.pytorch.org/whl/cpu/torch/"} | os.environ
     command = ["uv", "pip", "compile", "--universal", "--python-version", "3.11", "--all-extras", "--quiet"]
     command += [

@@ -289,6 +289,7 @@ def _claim_record(claim: Claim, controls: Mapping[str, Claim]) -> ClaimRecord:
                 method=e.method,
                 values=list(e.values),
                 tolerance=e.tolerance,
+                timed=e.timed,
                 verdict=claim.criteria[name].judge(e),
             )
             for name, e in claim.estimates.items()

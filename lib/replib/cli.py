@@ -86,7 +86,7 @@ def agree(path: Path, against: Path | None) -> int:
         name = f"{row.claim} {row.quantity}".strip()
         detail = "" if row.state == "same bits" else f": published {row.ours}, this run {row.theirs}"
         print(f"{row.state:<17} {name}{detail}")
-    if any(r.state != "same bits" for r in rows):
+    if any(r.state in ("within tolerance", "differs") for r in rows):
         causes = other_code(path, published) + likely_causes(published, ours)
         print(f"\nlikely cause{'s, most likely first' * (len(causes) > 1)}:" if causes else "")
         for cause in causes or ["none known: text, library, versions, threads and processor are the same"]:

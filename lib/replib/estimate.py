@@ -8,7 +8,7 @@ interval.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,6 +29,7 @@ class Estimate:
         values: one number per replicate, in seed order.
         tolerance: how far a rerun on another machine may lie from ``value`` and still agree.
             Half the interval's width by default: rounding moves a run, it does not redraw it.
+        timed: a time, or made of times: it differs from run to run and is not compared between runs.
     """
 
     value: float
@@ -38,6 +39,7 @@ class Estimate:
     method: str
     values: tuple[float, ...] = ()
     tolerance: float = 0.0
+    timed: bool = False
 
     def __post_init__(self) -> None:
         # `not >` instead of `<=`: an undefined number must not be taken for a disorder
@@ -220,6 +222,11 @@ def resampled(
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     low, high = min(float(low), value), max(float(high), value)
     return Estimate(value, low, high, min(sizes), described, (), max((high - low) / 2, 1e-6 * abs(value)))
+
+
+def timed(estimate: Estimate) -> Estimate:
+    """The same estimate, marked as made of times."""
+    return replace(estimate, timed=True)
 
 
 def exact(value: float, n: int = 1, *, tolerance: float, method: str = "exact") -> Estimate:

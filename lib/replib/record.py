@@ -47,6 +47,7 @@ class QuantityRecord(_Model):
     method: str
     values: list[Finite]
     tolerance: Finite = Field(ge=0)
+    timed: bool = False
     verdict: Verdict
 
 
@@ -63,6 +64,11 @@ class ClaimRecord(_Model):
     quantities: list[QuantityRecord]
     verdict: Verdict
     reason: str
+
+    @property
+    def timed(self) -> bool:
+        """Whether the verdict rests on times, and so may differ from machine to machine."""
+        return any(q.timed and q.judged for q in self.quantities)
 
 
 class DataRecord(_Model):
@@ -216,13 +222,15 @@ class Agreement(_Model):
 
     claim: str
     quantity: str
-    state: Literal["same bits", "within tolerance", "differs"]
+    state: Literal["same bits", "within tolerance", "a time", "differs"]
     ours: str
     theirs: str
 
 
 def _compare_quantity(claim: str, ours: QuantityRecord, theirs: QuantityRecord) -> Agreement:
-    if (ours.value, ours.values) == (theirs.value, theirs.values):
+    if ours.timed and theirs.timed:
+        state = "a time"
+    elif (ours.value, ours.values) == (theirs.value, theirs.values):
         state = "same bits"
     elif ours.n == theirs.n and math.isclose(ours.value, theirs.value, rel_tol=0.0, abs_tol=ours.tolerance):
         state = "within tolerance"
@@ -240,6 +248,8 @@ def _compare_quantity(claim: str, ours: QuantityRecord, theirs: QuantityRecord) 
 def compare(published: Record, other: Record) -> list[Agreement]:
     """Compare two runs claim by claim: each verdict, then each quantity within the published tolerance.
 
+    Times, and verdicts that rest on them, are shown but never differ.
+
     Raises:
         RecordError: the records are of different chapters, profiles or seeds.
     """
@@ -252,11 +262,12 @@ def compare(published: Record, other: Record) -> list[Agreement]:
     for claim in (*published.claims, *published.controls):
         mate = theirs.pop(claim.id, None)
         verdict = "no such claim" if mate is None else str(mate.verdict)
+        otherwise = "a time" if mate is not None and claim.timed else "differs"
         rows.append(
             Agreement(
                 claim=claim.id,
                 quantity="verdict",
-                state="same bits" if verdict == claim.verdict else "differs",
+                state="same bits" if verdict == claim.verdict else otherwise,
                 ours=str(claim.verdict),
                 theirs=verdict,
             )

@@ -58,7 +58,7 @@ def badge(verdict: Verdict) -> str:
 
 def plain_verdicts(record: Record) -> str:
     """One line per claim and control, without digits that differ between machines."""
-    rows = [(c.id, str(c.verdict)) for c in record.claims]
+    rows = [(c.id, "judged by times: see the table" if c.timed else str(c.verdict)) for c in record.claims]
     rows += [(c.id, _held(c)) for c in record.controls]
     width = max(len(i) for i, _ in rows)
     return "\n".join(f"{i:<{width}}  {v}" for i, v in rows)

@@ -63,6 +63,18 @@ sizes.nets |= dict(width=64, steps=30, seeds=2, points=60)
 """,
         ON_GPU,
     ),
+    "goubault2021_tropical": (
+        """
+sizes.polyhedra |= dict(sets=3, points=20)
+sizes.layers |= dict(count=2, widest=12, samples=100, objectives=2, mixtures=5)
+sizes.single |= dict(nets=2, samples=100, large={k: (v[0], 6, 6, 2) for k, v in sizes.single["large"].items()})
+sizes.moons |= dict(nets=2, points=40, steps=5)
+sizes.cells |= dict(nets=2, shape=(2, 3, 3, 2), many=(4, 8))
+sizes.rational |= dict(nets=2, points=50)
+sizes.timing |= dict(nets=1, shapes={k: (v[0], 4, 4, 2) for k, v in sizes.timing["shapes"].items()})
+""",
+        "",
+    ),
     "zhang2024_oscillation_surrogate": (
         """
 for _name in ("ann_seeds", "width", "epochs", "batch", "small", "regimes", "neighbours", "regime_ms", "regime_drop",

@@ -96,7 +96,7 @@ def test_the_results_equal_those_of_a_local_run(checkout, run):
     here = Layout(ROOT)
     for slug in checkout.chapters:
         local, there = (outcome.load(place, slug, PROFILE).record for place in (here, checkout))
-        assert {row.state for row in compare(local, there)} == {"same bits"}, slug
+        assert {row.state for row in compare(local, there)} <= {"same bits", "a time"}, slug
 
 
 def test_nothing_is_left_of_the_cluster(run):

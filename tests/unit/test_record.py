@@ -6,6 +6,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from replib.claims import Verdict
 from replib.record import (
     SCHEMA_VERSION,
     RecordError,
@@ -16,6 +17,7 @@ from replib.record import (
     read,
     write_atomically,
 )
+from replib.render import plain_verdicts
 
 
 def changed(record, **updates):
@@ -118,6 +120,23 @@ def test_same_bits_within_tolerance_differs(record):
     assert states(with_value(record, 3.0 + 0.9 * tolerance))[""] == "within tolerance"
     assert states(with_value(record, 3.0 + 1.1 * tolerance))[""] == "differs"
     assert states(with_value(record, 3.0, [2.0, 3.1, 3.9]))[""] == "within tolerance"
+
+
+def test_times_and_verdicts_that_rest_on_them_do_not_differ(record):
+    def marked(value, verdict, *, timed=True):
+        quantity = record.claims[0].quantities[0].model_copy(update={"value": value, "judged": True, "timed": timed})
+        claim = record.claims[0].model_copy(update={"quantities": [quantity], "verdict": verdict})
+        return changed(record, claims=[claim, *record.claims[1:]])
+
+    def states(a, b):
+        return {r.quantity: r.state for r in compare(a, b) if r.claim == "c1"}
+
+    fast, slow = marked(1.0, Verdict.REPLICATED), marked(9.0, Verdict.NOT_REPLICATED)
+    assert states(fast, slow) == {"verdict": "a time", "": "a time"}
+    assert states(fast, marked(9.0, Verdict.NOT_REPLICATED, timed=False)) == {"verdict": "a time", "": "differs"}
+    assert states(marked(1.0, Verdict.REPLICATED, timed=False), slow)["verdict"] == "differs"
+    assert "judged by times" in plain_verdicts(fast)
+    assert plain_verdicts(fast) == plain_verdicts(slow)
 
 
 def test_missing_claims_and_quantities_differ(record):

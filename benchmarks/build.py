@@ -1,4 +1,4 @@
-"""Building the book: from nothing, again, after one edited chapter and after one edited library module.
+"""Building a book of two chapters: from nothing, again, after an edited chapter and after an edited library module.
 
 The peer is Jupyter Book with its own execution and cache, on the same notebooks with the same defaults; it makes pages
 without verdicts and records. Both build in folders of their own, one after the other. Each figure is one build, not a
@@ -16,14 +16,19 @@ import yaml
 from harness import installed, keep, seconds
 from replib.build.layout import here
 
-EDITED, MODULE = "wu2022_polynomial_nets", "models/polynomial.py"
+CHAPTERS = ("extrapolation/wu2022_polynomial_nets", "extrapolation/goubault2021_tropical")
+EDITED, MODULE = CHAPTERS[0], "models/polynomial.py"
 
 
 def run(folder: Path, *command: str) -> float:
     paths = [str(folder / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True}
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    return seconds(lambda: subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, **quiet))
+    options = {"cwd": folder, "env": os.environ | {"PYTHONPATH": os.pathsep.join(paths)}}
+    options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = []
+    spent = seconds(lambda: done.append(subprocess.run([sys.executable, "-m", *command], **options, check=False)))
+    if done[0].returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done[0].stdout[-3000:]}")
+    return spent
 
 
 def peer(folder: Path, ours: Path) -> None:
@@ -34,30 +39,41 @@ def peer(folder: Path, ours: Path) -> None:
         "bibtex_bibfiles": ["references.bib"],
         "sphinx": {"config": {"bibtex_reference_style": "author_year"}},
     }
-    toc = {"format": "jb-book", "root": "index", "chapters": [{"file": slug} for slug in here().chapters]}
+    toc = {"format": "jb-book", "root": "index", "chapters": [{"file": Path(c).name} for c in CHAPTERS]}
     (folder / "_config.yml").write_text(yaml.safe_dump(config))
     (folder / "_toc.yml").write_text(yaml.safe_dump(toc))
     (folder / "index.md").write_text("# Peer\n")
     (folder / "references.bib").write_bytes((ours / "references.bib").read_bytes())
     (folder / "lib").symlink_to(ours / "lib")
-    for slug in here().chapters:
-        convert(ours, folder, slug)
+    for chapter in CHAPTERS:
+        convert(ours, folder, chapter)
 
 
-def convert(ours: Path, folder: Path, slug: str) -> None:
-    (path,) = (ours / "notebooks").rglob(f"{slug}.py")
-    jupytext.write(jupytext.read(path), folder / f"{slug}.ipynb")
+def convert(ours: Path, folder: Path, chapter: str) -> None:
+    jupytext.write(jupytext.read(ours / "notebooks" / f"{chapter}.py"), folder / f"{Path(chapter).name}.ipynb")
+
+
+def book(folder: Path) -> None:
+    """A clone of this checkout with the two chapters alone."""
+    subprocess.run(["git", "clone", "--quiet", str(here().root), str(folder)], check=True)
+    toc = yaml.safe_load((folder / "_toc.yml").read_text())
+    toc["parts"] = [toc["parts"][0], {"caption": "Two", "chapters": [{"file": c} for c in CHAPTERS]}]
+    (folder / "_toc.yml").write_text(yaml.safe_dump(toc))
+    for path in (folder / "notebooks").glob("*/*.py"):
+        if f"{path.parent.name}/{path.stem}" not in CHAPTERS:
+            path.unlink()
+    (folder / "book" / "stories.yml").write_text("[]\n")
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         ours, theirs = Path(name) / "ours", Path(name) / "theirs"
         theirs.mkdir()
-        subprocess.run(["git", "clone", "--quiet", str(here().root), str(ours)], check=True)
+        book(ours)
         peer(theirs, ours)
         build = "replib.build", "run", "book"
         plain = "jupyter_book", "build", "."
-        (chapter,) = (ours / "notebooks").rglob(f"{EDITED}.py")
+        chapter = ours / "notebooks" / f"{EDITED}.py"
         times = {"from nothing": (run(ours, *build), run(theirs, *plain))}
         times["again, nothing changed"] = run(ours, *build), run(theirs, *plain)
         marked = '# %% tags=["nbval-check-output"]\n'
@@ -72,7 +88,7 @@ def main() -> None:
     whys = {"after one edited library module": "Jupyter Book's cache looks at notebooks only: it starts from nothing."}
     rows = [
         {
-            "what": f"the book of {len(here().chapters)} chapters, {what}",
+            "what": f"a book of two chapters, {what}",
             "peer": installed("jupyter-book") + " with its cache",
             **dict.fromkeys(("ratio", "low", "high"), b / a),
             "ours_s": a,

@@ -19,6 +19,11 @@ LAYOUT = Layout(ROOT)
 SIZES = 'sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]\n'
 ON_GPU = 'LARGE = not FULL or device.type == "cuda"'
 
+DATA = """
+import os, pathlib
+chapter.data = lambda name: {p.name: p for p in pathlib.Path(os.environ["MADE_UP"]).iterdir()}
+"""
+
 # what is inserted after the sizes are chosen, and the line that says whether there is a GPU
 CHAPTERS = {
     "xu2021_extrapolation": (
@@ -47,8 +52,6 @@ for _part in ("moved", "mean_field", "gaussian_inputs", "trained"):
 sizes.modes = sizes.modes | dict(width=100, narrower=50, nets=2, steps=60)
 sizes.process = dict(widths=sizes.process["widths"], nets=20)
 sizes.images = sizes.images | dict(points=40, draws=2, steps=20, widths={10: 2, 100: 2, 1000: 2})
-import os, pathlib
-chapter.data = lambda name: {"train-images-idx3-ubyte.gz": pathlib.Path(os.environ["MADE_UP_IMAGES"])}
 """,
         'LARGE = device.type == "cuda"',
     ),
@@ -62,6 +65,19 @@ sizes.flow |= dict(seeds=2, points=60, times=50)
 sizes.nets |= dict(width=64, steps=30, seeds=2, points=60)
 """,
         ON_GPU,
+    ),
+    "bai2022_convex_relu": (
+        """
+sizes.exact |= dict(seeds=2, points=20, check=200, most=400)
+sizes.descent |= dict(inits=2, steps=100, last=100)
+sizes.sampling |= dict(points=20, draws=2, iterations=300)
+sizes.improvement |= dict(counts=(16, 64), draws=2, fresh=40)
+sizes.cost |= dict(repeats=2, points=60, inputs=5, counts=(5, 10, 20), timed=25, final=50)
+sizes.scp |= dict(neurons=(10, 30), draws=2)
+sizes.robust |= dict(seeds=2, points=20, inputs=3, patterns=5, width=10, steps=10, attack=5)
+sizes.plane |= dict(points=12, test=50)
+""",
+        "",
     ),
     "goubault2021_tropical": (
         """
@@ -96,19 +112,23 @@ def test_every_branch_of_the_paper_profile_runs(slug, tmp_path):
     cut, on_gpu = CHAPTERS[slug]
     code = LAYOUT.chapter(slug).read_text(encoding="utf-8").replace('profile = "quick"', 'profile = "paper"', 1)
     assert code.count(SIZES) == 1
-    code = code.replace(SIZES, SIZES + cut)
+    code = code.replace(SIZES, SIZES + DATA + cut)
     if on_gpu:
         assert code.count(on_gpu) == 1
         code = code.replace(on_gpu, "LARGE = True")
     code += "\nimport json\nprint(json.dumps([c.id for c in chapter.record().claims if not c.quantities]))\n"
     path = tmp_path / "paper.py"
     path.write_text(code, encoding="utf-8")
-    images = np.random.default_rng(0).integers(256, size=(60, 784), dtype=np.uint8)
-    (tmp_path / "images.gz").write_bytes(gzip.compress(bytes(16) + images.tobytes()))
+    made_up = tmp_path / "made up"
+    made_up.mkdir()
+    images = np.random.default_rng(0).integers(256, size=(200, 784), dtype=np.uint8)
+    labels = (3 + 5 * (np.arange(200) % 2)).astype(np.uint8)
+    (made_up / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(16) + images.tobytes()))
+    (made_up / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(8) + labels.tobytes()))
     environment = os.environ | {
         "MPLBACKEND": "agg",
         "OMP_NUM_THREADS": "1",
-        "MADE_UP_IMAGES": str(tmp_path / "images.gz"),
+        "MADE_UP": str(made_up),
     }
     result = subprocess.run([sys.executable, path], capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr[-3000:]

@@ -28,9 +28,9 @@
 # the global optimum with a certificate; its fall is linear once it begins, but plateaus of very different length come
 # first. Gradient descent on narrow networks often ends above that optimum and never below. Samples of
 # patterns and of neurons come close to it. The cost per iteration is quadratic as stated, and for the squared loss the structure of the
-# problem allows less. Patterns drawn at random mostly leave robust training no neuron at all, so that claim stays open;
-# with one pattern added, the convex programme resists attacks better than standard training and about as well as
-# training on attacks.
+# problem allows less. Patterns drawn at random mostly leave robust training no neuron at all, so the claim about it fails as
+# it was set; with one pattern added, the convex programme resists attacks better than standard training and about as
+# well as training on attacks.
 
 # %% tags=["parameters"]
 profile = "quick"

@@ -25,7 +25,7 @@ def run(folder: Path, *command: str) -> float:
     options = {"cwd": folder, "env": os.environ | {"PYTHONPATH": os.pathsep.join(paths)}}
     options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     done = []
-    spent = seconds(lambda: done.append(subprocess.run([sys.executable, "-m", *command], **options, check=False)))
+    spent = seconds(lambda: done.append(subprocess.run(command, **options, check=False)))
     if done[0].returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done[0].stdout[-3000:]}")
     return spent
@@ -63,6 +63,9 @@ def book(folder: Path) -> None:
         if f"{path.parent.name}/{path.stem}" not in CHAPTERS:
             path.unlink()
     (folder / "book" / "stories.yml").write_text("[]\n")
+    for page in yaml.safe_load((folder / "book" / "parts.yml").read_text()):
+        (folder / "book" / f"{page}.md").unlink()
+    (folder / "book" / "parts.yml").write_text("{}\n")
 
 
 def main() -> None:
@@ -71,8 +74,8 @@ def main() -> None:
         theirs.mkdir()
         book(ours)
         peer(theirs, ours)
-        build = "replib.build", "run", "book"
-        plain = "jupyter_book", "build", "."
+        build = sys.executable, "-m", "replib.build", "run", "book"
+        plain = str(Path(sys.executable).with_name("jupyter-book")), "build", "."
         chapter = ours / "notebooks" / f"{EDITED}.py"
         times = {"from nothing": (run(ours, *build), run(theirs, *plain))}
         times["again, nothing changed"] = run(ours, *build), run(theirs, *plain)

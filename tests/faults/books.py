@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
 from replib import cli
 
 from tests.conftest import ROOT
@@ -37,6 +38,9 @@ def small_book(folder: Path, slugs: tuple[str, ...]) -> Path:
     toc += "  - caption: Part\n    chapters:\n" + "".join(f"      - file: part/{s}\n" for s in slugs)
     (folder / "_toc.yml").write_text(toc)
     (folder / "book" / "stories.yml").write_text("[]\n")
+    for page in yaml.safe_load((folder / "book" / "parts.yml").read_text()):
+        (folder / "book" / f"{page}.md").unlink()
+    (folder / "book" / "parts.yml").write_text("{}\n")
     entries = (ROOT / "references.bib").read_text()
     for slug in slugs:
         entries += f"@misc{{{slug}, author = {{Doe, Jo}}, title = {{{slug}}}, year = {{2024}}}}\n"

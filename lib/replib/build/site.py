@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from replib import render
-from replib.build import catalogue, extract, feeds, finish, glossary, ledger, notebooks, page
+from replib.build import catalogue, extract, feeds, finish, glossary, ledger, notebooks, page, part
 from replib.build.catalogue import Chapter
 from replib.build.layout import BuildError, Layout
 from replib.claims import Verdict
@@ -110,6 +110,7 @@ def stage(layout: Layout) -> None:
         "status": _status(chapters),
         "growth": _growth(layout, chapters),
         "peers": _peers(layout),
+        **{f"part_{name}": part.summary(rows, book.chapters) for name, rows in part.read(layout).items()},
     }
     for path in sorted((layout.root / "book").rglob("*.md")):
         text = path.read_text(encoding="utf-8")

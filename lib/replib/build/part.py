@@ -13,7 +13,7 @@ import yaml
 from replib import render
 from replib.build.catalogue import Chapter
 from replib.build.layout import BuildError, Layout
-from replib.record import ClaimRecord, QuantityRecord
+from replib.record import ClaimRecord, QuantityRecord, Record
 
 # pixels of a drawing, and how much of it lies beyond the outermost number on each side
 WIDTH, HEIGHT, MARGIN = 220, 24, 0.12
@@ -54,22 +54,26 @@ def summary(rows: Iterable[Row], chapters: dict[str, Chapter]) -> str:
         if chapter.quick is None:
             body += f'<tr><th scope="row">{e(row.says)} <span class="detail">{link}</span></th><td>run failed</td></tr>'
             continue
-        claim, quantity = _find(row, chapter)
+        claim, quantity = find(row, chapter.quick)
         to_claim = f"{chapter.page}#{render.anchor(chapter.quick, claim.id)}"
-        numbers = f"{render.interval(quantity)}; asked for: {quantity.criterion}"
         body += (
             f'<tr><th scope="row">{e(row.says)} <span class="detail">{link}</span></th>'
             f'<td data-label="Against its criterion">{drawing(quantity)}</td>'
             f'<td data-label="Ours"><b>{e(render.interval(quantity))}</b> '
             f'<span class="criterion">{e(quantity.criterion)}</span></td>'
-            f'<td data-label="Claim"><a href="{to_claim}" title="{e(numbers)}">{render.badge(claim.verdict)}</a></td></tr>'
+            f'<td data-label="Claim"><a href="{to_claim}">{render.badge(claim.verdict)}</a></td></tr>'
         )
     columns = ("What was asked", "Against its criterion", "Ours, and what was asked for", "Claim")
     return render.table("summary", "One number per question", columns, body)
 
 
-def _find(row: Row, chapter: Chapter) -> tuple[ClaimRecord, QuantityRecord]:
-    for claim in chapter.quick.claims:
+def find(row: Row, record: Record) -> tuple[ClaimRecord, QuantityRecord]:
+    """A row's claim and number in its chapter's record.
+
+    Raises:
+        BuildError: there is no such number.
+    """
+    for claim in record.claims:
         for quantity in claim.quantities:
             if (claim.id, quantity.name) == (row.claim, row.quantity):
                 return claim, quantity

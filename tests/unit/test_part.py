@@ -1,0 +1,88 @@
+"""The summary figure of a part."""
+
+import re
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from replib.build import outcome, part
+from replib.build.layout import BuildError, Layout
+from replib.build.part import Row
+from replib.claims import Verdict, above, below, between
+from replib.record import QuantityRecord
+
+from tests.conftest import ROOT
+
+REAL = st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-9)
+
+
+def quantity(value, low, high, criterion):
+    return QuantityRecord(
+        name="",
+        criterion=str(criterion),
+        judged=True,
+        value=value,
+        low=low,
+        high=high,
+        n=5,
+        method="made up",
+        values=[],
+        tolerance=0,
+        verdict=Verdict.INCONCLUSIVE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("criterion", "expected"),
+    [
+        (above(3, clear_of=1.5), (3, float("inf"))),
+        (below(-0.4, clear_of=0), (-float("inf"), -0.4)),
+        (between(-0.6, -0.4), (-0.6, -0.4)),
+        (below(1e-9), (-float("inf"), 1e-9)),
+    ],
+)
+def test_the_accepted_range_is_read_from_the_criterions_text(criterion, expected):
+    assert part.accepted(str(criterion)) == expected
+
+
+@given(st.lists(REAL, min_size=3, max_size=3), REAL, st.booleans())
+def test_a_drawing_keeps_order_and_stays_inside(numbers, bound, upper):
+    (low, value, high), bound = sorted(numbers), float(f"{bound:g}")  # a criterion's text has six digits
+    criterion = below(bound) if upper else above(bound)
+    svg = ElementTree.fromstring(part.drawing(quantity(value, low, high, criterion)))
+    band, _, interval = svg[0], svg[1], svg[2]
+    x1, x2, dot = float(interval.get("x1")), float(interval.get("x2")), float(svg[3].get("cx"))
+    left, right = float(band.get("x")), float(band.get("x")) + float(band.get("width"))
+    assert 0 <= x1 <= dot <= x2 <= part.WIDTH
+    assert 0 <= left <= right <= part.WIDTH + 0.1
+    # where the criterion holds by more than a pixel, the dot lies in the band
+    edge = right if upper else left
+    if abs(dot - edge) > 1:
+        assert (left < dot < right) == (value < bound if upper else value > bound)
+
+
+def test_rows_name_judged_numbers_of_the_book(record):
+    chapters = {"a": SimpleNamespace(quick=record, page="part/a.html", authors="A & B")}
+    claim = record.claims[0]
+    html = part.summary([Row("a", claim.id, claim.quantities[0].name, "What <b>?")], chapters)
+    assert "What &lt;b&gt;?" in html
+    assert re.search(rf'href="part/a.html#[^"]*{claim.id}"', html)
+    with pytest.raises(BuildError, match="measures no 'nothing'"):
+        part.summary([Row("a", claim.id, "nothing", "?")], chapters)
+
+
+def test_unknown_chapters_are_refused(tmp_path):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "parts.yml").write_text("p:\n  - {chapter: nobody, claim: c1, quantity: q, says: x}\n")
+    with pytest.raises(BuildError, match=r"parts.yml names chapters that do not exist: nobody"):
+        part.read(Layout(tmp_path))
+
+
+def test_every_row_of_this_book_is_judged():
+    layout = Layout(ROOT)
+    for rows in part.read(layout).values():
+        for row in rows:
+            found = part.find(row, outcome.published(layout, row.chapter, "quick"))[1]
+            assert found.judged, row

@@ -6,11 +6,13 @@ A chapter's own text runs with ``profile = "paper"``; only counts and steps are 
 import gzip
 import json
 import os
+import pickle
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import scipy.sparse
 from replib.build.layout import Layout
 
 from tests.conftest import ROOT
@@ -79,6 +81,34 @@ sizes.plane |= dict(points=12, test=50)
 """,
         "",
     ),
+    "xu2021_gnn_optimization": (
+        """
+sizes.seeds = sizes.seeds_cora = 2
+_shallow = dict(bound=(1,), skip=(2,), depth=(2, 6))
+for _part in ("bound", "skip", "depth", "labels", "relu"):
+    for _s in getattr(sizes, _part).values():
+        _s |= dict(steps=20 if _part in ("bound", "skip") else 2)
+        if _s.get("real"):
+            _s |= dict(width=40 if _part == "bound" else 8)
+            if _part in _shallow:
+                _s |= dict(depths=_shallow[_part])
+sizes.depth[""] |= dict(depths=(2, 4, 6))
+del sizes.bound["Cora, ten times as long, "]
+sizes.relu["GIN, "] |= dict(width=8)
+""",
+        "",
+    ),
+    "shenouda2024_relu_inr": (
+        """
+sizes.layer = dict(draws=4, neurons=100)
+sizes.trained = dict(seeds=2, points=20, width=100, steps=10, lr=5e-3)
+sizes.line = dict(seeds=2, points=64, width=100, steps=10, lr=5e-3)
+sizes.image = dict(seeds=2, side=24, factor=8, width=12, steps=5)
+sizes.ct = dict(seeds=2, side=24, angles=8, width=12, depth=3, decay=3, steps={1: 8, 2: 8, 3: 5, 5: 5})
+sizes.zoom = dict(seeds=2, side=24, block=2, factor=4, width=8, steps=3)
+""",
+        ON_GPU,
+    ),
     "goubault2021_tropical": (
         """
 sizes.polyhedra |= dict(sets=3, points=20)
@@ -125,6 +155,17 @@ def test_every_branch_of_the_paper_profile_runs(slug, tmp_path):
     labels = (3 + 5 * (np.arange(200) % 2)).astype(np.uint8)
     (made_up / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(16) + images.tobytes()))
     (made_up / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(8) + labels.tobytes()))
+    rng = np.random.default_rng(1)
+    ring = {v: [(v - 1) % 60, (v + 1) % 60, int(rng.integers(60))] for v in range(60)}
+    cora = {
+        "allx": scipy.sparse.csr_matrix(rng.standard_normal((50, 30))),
+        "tx": scipy.sparse.csr_matrix(rng.standard_normal((10, 30))),
+        "y": np.eye(3, dtype=int)[np.arange(20) % 3],
+        "graph": ring,
+    }
+    for name, value in cora.items():
+        (made_up / f"ind.cora.{name}").write_bytes(pickle.dumps(value, protocol=2))
+    (made_up / "ind.cora.test.index").write_text("\n".join(map(str, rng.permutation(np.arange(50, 60)))))
     environment = os.environ | {
         "MPLBACKEND": "agg",
         "OMP_NUM_THREADS": "1",

@@ -109,6 +109,20 @@ sizes.zoom = dict(seeds=2, side=24, block=2, factor=4, width=8, steps=3)
 """,
         ON_GPU,
     ),
+    "radhakrishnan2022_wide_deep": (
+        """
+_quick = QUICK.taxonomy["depths"]
+sizes.taxonomy |= dict(seeds=2, train=40, test=40)
+sizes.taxonomy |= dict(depths=_quick | {"h₂": (4, 14, 16), "cubic": (3, 10, 200, 1000, 5000, 5500)})
+sizes.consistency |= dict(seeds=2, sizes=(100, 400, 1600, 6400, 12_800), test=60, relu=(100,))
+sizes.regression |= dict(seeds=2, train=60, test=60)
+sizes.maps |= dict(train=20, cells=12)
+sizes.spheres |= dict(seeds=2, size=2000, test=60)
+sizes.images |= dict(seeds=2, train=100, test=60)
+sizes.networks |= dict(seeds=2, width=64, depths=(3, 5), train=20, test=40)
+""",
+        'FINITE = device.type == "cuda"',
+    ),
     "goubault2021_tropical": (
         """
 sizes.polyhedra |= dict(sets=3, points=20)
@@ -145,7 +159,7 @@ def test_every_branch_of_the_paper_profile_runs(slug, tmp_path):
     code = code.replace(SIZES, SIZES + DATA + cut)
     if on_gpu:
         assert code.count(on_gpu) == 1
-        code = code.replace(on_gpu, "LARGE = True")
+        code = code.replace(on_gpu, f"{on_gpu.split(' = ')[0]} = True")
     code += "\nimport json\nprint(json.dumps([c.id for c in chapter.record().claims if not c.quantities]))\n"
     path = tmp_path / "paper.py"
     path.write_text(code, encoding="utf-8")

@@ -682,7 +682,7 @@ print("distinct among the draws, mean:", dict(zip(s["counts"], distinct, strict=
 # $\beta$, so nothing need be solved again. For $n = 12$ points the theorem, solved for the probability, promises with
 # confidence $1 - \xi$ that after $P$ draws
 #
-# $$\psi(P) = \min\Bigl\{\frac{n+1}{\xi (P+1)},\ \frac{2 (n + 1 - \log \xi)}{P}\Bigr\}$$
+# $$\psi(P) = \min\left\{\frac{n+1}{\xi (P+1)},\ \frac{2 (n + 1 - \log \xi)}{P}\right\}$$
 #
 # bounds it. For the 40 points above the bound exceeds 1 up to 64 draws and says nothing. The pattern draws are spread
 # evenly over the data sets of the exact programme. A pattern that is in the sample cannot help again; where the test

@@ -728,7 +728,7 @@ figure_1
 # have the same gradient in the shared weights. What the multiscale network has in addition is the gradient in its
 # added heads, so under gradient flow
 #
-# $$\frac{dL_{\text{multi}}}{dt} - \frac{dL_{\text{plain}}}{dt} = -\sum_{l<H}\Bigl\lVert\frac{\partial L}{\partial W_l}\Bigr\rVert_F^2 .$$
+# $$\frac{dL_{\text{multi}}}{dt} - \frac{dL_{\text{plain}}}{dt} = -\sum_{l<H}\left\|\frac{\partial L}{\partial W_l}\right\|_F^2 .$$
 #
 # The two sides are computed apart along the plain network's path: the left from the automatic gradients of two separate
 # functions, the right by hand as $\lVert D\,(B_l\cdots B_1X_l)^\top\rVert^2$ with $D = \partial L/\partial f$.

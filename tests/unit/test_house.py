@@ -11,6 +11,7 @@ import pytest
 import yaml
 from replib.build.catalogue import title
 from replib.build.layout import Layout
+from replib.build.mathml import mathml
 from replib.record import read
 
 
@@ -96,6 +97,12 @@ class TestChapter:
             if cell.cell_type == "code":
                 assert not cell.source.rstrip().endswith(";")
                 assert not re.search(r"^\s*[%!]", cell.source, re.MULTILINE)
+
+    def test_every_formula_can_be_drawn(self, path):
+        for cell in jupytext.read(path).cells:
+            if cell.cell_type == "markdown":
+                for display, inline in re.findall(r"\$\$(.+?)\$\$|\$([^$]+?)\$", cell.source, re.DOTALL):
+                    mathml(display or inline, display=bool(display))  # names what it cannot translate
 
     def test_seeds_nothing_global(self, path):
         calls = [ast.unparse(n.func) for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]

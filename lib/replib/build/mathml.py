@@ -33,7 +33,9 @@ def mathml(tex: str, *, display: bool = False) -> str:
     if braces.count("{") != braces.count("}"):
         raise MathError(f"the braces do not match in the formula: {tex}")
     try:
-        text = convert(tex, display="block" if display else "inline")
+        # the translator knows the starred environment only, which is drawn the same
+        known = re.sub(r"\\(begin|end)\{aligned\}", r"\\\1{align*}", tex)
+        text = convert(known, display="block" if display else "inline")
         root = ElementTree.fromstring(text)  # noqa: S314  made one line above
     except Exception as error:  # the translator has a dozen of its own, and lets Python's through
         raise MathError(f"this formula is not valid LaTeX ({type(error).__name__}): {tex}") from None

@@ -30,6 +30,7 @@ PACKAGES = {
     "spiking": ["brian2==2.9.0", "numpy==2.3.5", "cython==3.3.1", "py-cpuinfo==9.0.0", "snntorch==1.0.0"],
     "domains": [],
     "convex": [],
+    "splines": ["pykan==0.2.8"],
     "build": [],
 }
 REPOSITORIES = {

@@ -97,7 +97,7 @@ def main() -> None:
             "ours_s": a,
             "theirs_s": b,
             "same": "the same notebooks, executed",
-            "why": whys.get(what, "Looking through all inputs takes Snakemake and Sphinx several seconds."),
+            "why": whys.get(what, "Snakemake looks through all inputs before it finds nothing to do."),
         }
         for what, (a, b) in times.items()
     ]

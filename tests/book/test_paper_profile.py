@@ -26,6 +26,9 @@ import os, pathlib
 chapter.data = lambda name: {p.name: p for p in pathlib.Path(os.environ["MADE_UP"]).iterdir()}
 """
 
+# claims that need data which the book does not have
+UNTESTED = {"fan2021_quadratic": ["c5"]}
+
 # what is inserted after the sizes are chosen, and the line that says whether there is a GPU
 CHAPTERS = {
     "xu2021_extrapolation": (
@@ -123,6 +126,19 @@ sizes.networks |= dict(seeds=2, width=64, depths=(3, 5), train=20, test=40)
 """,
         'FINITE = device.type == "cuda"',
     ),
+    "fan2021_quadratic": (
+        """
+sizes.spline |= dict(targets=5, points=1001, neurons=(2, 4))
+sizes.fit |= dict(seeds=2, steps=20)
+sizes.dimension |= dict(draws=2)
+sizes.collapse |= dict(seeds=2, steps=10)
+sizes.sweep |= dict(splits=2, seeds=2)
+sizes.tables |= {"digits": dict(steps=10, wide=49), "breast cancer": dict(steps=10, wide=46)}
+sizes.tables["MNIST"] = dict(steps=5, wide=65, splits=2, seeds=2)
+sizes.check |= dict(seeds=2, steps=10)
+""",
+        "",
+    ),
     "goubault2021_tropical": (
         """
 sizes.polyhedra |= dict(sets=3, points=20)
@@ -187,4 +203,4 @@ def test_every_branch_of_the_paper_profile_runs(slug, tmp_path):
     }
     result = subprocess.run([sys.executable, path], capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert json.loads(result.stdout.splitlines()[-1]) == []  # every claim is measured
+    assert json.loads(result.stdout.splitlines()[-1]) == UNTESTED.get(slug, [])  # all others are measured

@@ -16,7 +16,7 @@ from replib.build.layout import BuildError, Layout
 from replib.record import ClaimRecord, QuantityRecord, Record
 
 # pixels of a drawing, and how much of it lies beyond the outermost number on each side
-WIDTH, HEIGHT, MARGIN = 220, 24, 0.12
+WIDTH, HEIGHT, MARGIN = 180, 24, 0.12
 # a positive range wider than this is drawn on a logarithmic axis
 WIDE = 30
 
@@ -60,10 +60,10 @@ def summary(rows: Iterable[Row], chapters: dict[str, Chapter]) -> str:
             f'<tr><th scope="row">{e(row.says)} <span class="detail">{link}</span></th>'
             f'<td data-label="Against its criterion">{drawing(quantity)}</td>'
             f'<td data-label="Ours"><b>{e(render.interval(quantity))}</b> '
-            f'<span class="criterion">{e(quantity.criterion)}</span></td>'
-            f'<td data-label="Claim"><a href="{to_claim}">{render.badge(claim.verdict)}</a></td></tr>'
+            f'<span class="criterion">{e(quantity.criterion)}</span> '
+            f'<a href="{to_claim}">claim {e(claim.id)}: {render.badge(claim.verdict)}</a></td></tr>'
         )
-    columns = ("What was asked", "Against its criterion", "Ours, and what was asked for", "Claim")
+    columns = ("What was asked", "Against its criterion", "Ours, the criterion, and the whole claim")
     return render.table("summary", "One number per question", columns, body)
 
 

@@ -110,7 +110,7 @@ sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
 # $\mathbb{E}\,h_k(z)^2 = 1$ for standard normal $z$. With $A=\mathbb{E}\,\phi(z)$, $A'=\mathbb{E}\,\phi'(z)$,
 # $B'=\mathbb{E}\,\phi'(z)^2$ and $\mathbb{E}\,\phi(z)^2=1$:
 #
-# | name here | activation | $A$ | $A'$ | $B'$ | predicted limit |
+# | name here | activation | mean $A$ | slope $A'$ | squared slope $B'$ | predicted limit |
 # |---|---|---|---|---|---|
 # | h₂ | $h_2$ | 0 | 0 | 2 | 1-nearest neighbour |
 # | cubic | $2^{-d/4}h_3+\sqrt{1-2^{1-d/2}}\,h_2+2^{-d/4}h_1$ | 0 | $2^{-d/4}$ | 2 | singular kernel, $\alpha=d$ |

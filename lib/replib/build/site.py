@@ -67,6 +67,7 @@ def build(layout: Layout) -> None:
     unfinished = layout.build / "site.unfinished"
     if unfinished.exists():
         shutil.rmtree(layout.build / ".doctrees", ignore_errors=True)
+        (layout.html / ".buildinfo").unlink(missing_ok=True)  # half of it would be a warning, and so an error
     unfinished.touch()
     stage(layout)
     command = [

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from replib.build import outcome, part
 from replib.build.layout import BuildError, Layout
@@ -47,6 +47,8 @@ def test_the_accepted_range_is_read_from_the_criterions_text(criterion, expected
     assert part.accepted(str(criterion)) == expected
 
 
+@settings(max_examples=500)
+@example([-131073.0, -131072.99999999988, -131072.99999999988], -131073.0, False)
 @given(st.lists(REAL, min_size=3, max_size=3), REAL, st.booleans())
 def test_a_drawing_keeps_order_and_stays_inside(numbers, bound, upper):
     (low, value, high), bound = sorted(numbers), float(f"{bound:g}")  # a criterion's text has six digits

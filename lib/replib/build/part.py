@@ -93,7 +93,8 @@ def drawing(quantity: QuantityRecord) -> str:
     wide = min(numbers) > 0 and max(numbers) / min(numbers) > WIDE
     scale = math.log if wide else float
     start, end = scale(min(numbers)), scale(max(numbers))
-    room = MARGIN * (end - start) or 1.0
+    # numbers that are equal but for rounding stand in the middle
+    room = MARGIN * (end - start) if end - start > 1e-9 * max(abs(start), abs(end)) else 1.0
     start, end = start - room, end + room
 
     def at(x: float) -> float:

@@ -499,8 +499,8 @@ chapter.measure(
 # relatively, over all the small steps. One that has not ended never counts as stuck above the optimum.
 #
 # The rule set before the run was to verify this of every run. A pilot on other seeds showed that it fails: the worst run
-# still changed by more than a per cent. The new rule was chosen then. It can only lower the share of stuck runs;
-# the shares that have ended are reported. For the other two criteria it makes no difference whether a run has ended.
+# still changed by more than a per cent. The new rule was chosen then. It can only lower the share of stuck runs.
+# The shares that have ended are reported. For the other two criteria it makes no difference whether a run has ended.
 
 
 # %%

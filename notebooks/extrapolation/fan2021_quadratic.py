@@ -524,8 +524,8 @@ figure_1
 # Without ReLU a network with squares is a polynomial, and its coefficients are functions of its parameters. The
 # dimension of the set of all such polynomials is the rank of the derivative of (parameters → polynomial) at a random
 # parameter. Here the polynomial is given by its values at random points. The conventional layer is $(Wx+b)^2$, element
-# by element, the quadratic one is $q$ without ReLU. The last layer is linear with bias. Columns are scaled to length 1;
-# singular values above $10^{-9}$ of the largest count.
+# by element, the quadratic one is $q$ without ReLU. The last layer is linear with bias. Columns are scaled to length 1.
+# Singular values above $10^{-9}$ of the largest count.
 
 
 # %%

@@ -441,8 +441,8 @@ def squared_error(x, y):
 # ## Symbolic formulas
 #
 # Two special functions, the incomplete elliptic integral $F(\varphi = x, m = y)$ and the derivative $J_x'(y)$ of a
-# Bessel function of order $x$, and two formulas of products and elementary functions. Points are uniform in $[0,1]^2$;
-# for Bessel functions $y \in [0.05, 1]$, since the derivative diverges at 0. Networks see the inputs mapped to
+# Bessel function of order $x$, and two formulas of products and elementary functions. Points are uniform in $[0,1]^2$,
+# for Bessel functions with $y \in [0.05, 1]$, since the derivative diverges at 0. Networks see the inputs mapped to
 # $[-1, 1]$ and standardised targets. Of 1000 training points 200 are held back. On them the learning rate is chosen for
 # each network and formula, and for the MLP the activation. The error is the root mean square on 1000 new points, in
 # units of the target's standard deviation.
@@ -781,8 +781,8 @@ figure_2
 #
 # Forward, backward and Adam for one network, batches of 256, one thread. Networks take turns: a repetition times each
 # of them once, and gives a median over its steps. Intervals are over repetitions. At these widths a step is mostly the
-# cost of calling operations, for both kinds of network. The whole stack of c1 spends more of its time on arithmetic;
-# its ratio is reported beside.
+# cost of calling operations, for both kinds of network. The whole stack of c1 spends more of its time on arithmetic.
+# Its ratio is reported beside.
 
 # %%
 s = sizes.timing

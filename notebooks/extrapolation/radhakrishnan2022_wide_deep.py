@@ -699,7 +699,7 @@ figure_2
 # smallest possible is the Bayes error $\mathbb{E}\min(\eta,1-\eta)$; 1-NN tends to $\mathbb{E}\,2\eta(1-\eta)$,
 # majority vote to the mass of the minority. Two distributions on the positive part of $S^2$:
 #
-# - **island**: $\eta=0.2$ within the angle 0.3 of the diagonal, about 18 % of the mass, and 0.8 elsewhere;
+# - **island**: $\eta=0.2$ within the angle 0.3 of the diagonal, about 18 % of the mass, and 0.8 elsewhere,
 # - **wave**: $\eta=0.5+0.35\,\sin(4\pi x_1)\cos(2\pi x_2)$.
 #
 # Compared are the vote with weights $\psi$, where $\alpha=d$, votes with weights $r^{-d/2}$ and $r^{-2d}$, 1-NN and

@@ -98,6 +98,8 @@ def _run(layout: Layout, profile: str, slugs: list[str], where: list[str], with_
         targets = [str(layout.outcome(s, profile).relative_to(layout.root)) for s in slugs]
         if with_site:
             targets.append("site")
+            if layout.unfinished.exists():  # killed while it was written: newer than its inputs, yet not whole
+                (layout.html / "index.html").unlink(missing_ok=True)
         code = _snakemake(layout, targets, where)
     return max(code, _summary(layout, profile, slugs))
 

@@ -88,6 +88,11 @@ class Layout:
         """The finished site."""
         return self.build / "html"
 
+    @property
+    def unfinished(self) -> Path:
+        """There while the site is written, and after a build that was killed."""
+        return self.build / "site.unfinished"
+
 
 def here() -> Layout:
     """The checkout this library is installed from, in editable mode."""

@@ -64,11 +64,10 @@ def build(layout: Layout) -> None:
         BuildError: Sphinx reported a warning or an error; its output is in the message.
     """
     # killed while it wrote pages, Sphinx would take half a page for a whole one: then it starts anew
-    unfinished = layout.build / "site.unfinished"
-    if unfinished.exists():
+    if layout.unfinished.exists():
         shutil.rmtree(layout.build / ".doctrees", ignore_errors=True)
         (layout.html / ".buildinfo").unlink(missing_ok=True)  # half of it would be a warning, and so an error
-    unfinished.touch()
+    layout.unfinished.touch()
     stage(layout)
     command = [
         str(Path(sys.executable).parent / "jupyter-book"),
@@ -91,7 +90,7 @@ def build(layout: Layout) -> None:
     shutil.copytree(layout.source / "assets", layout.html / "_static", dirs_exist_ok=True)
     shutil.copytree(layout.source / "_extra", layout.html, dirs_exist_ok=True)
     finish.finish(layout.html)
-    unfinished.unlink()
+    layout.unfinished.unlink()
 
 
 def stage(layout: Layout) -> None:

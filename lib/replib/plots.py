@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from replib.estimate import Estimate
 
@@ -75,6 +76,22 @@ def figure(*, rows: int = 1, columns: int = 1, size: tuple[float, float] | None 
             plt.close(fig)
 
 
+def fill(columns: Mapping[str, list], *entries: ArrayLike) -> None:
+    """Append rows to a figure's data: one entry per column, each one value or a list; single values are repeated.
+
+    Raises:
+        ValueError: not one entry per column, or lists of different lengths; nothing is appended then.
+    """
+    try:
+        rows = np.broadcast_arrays(*(np.atleast_1d(np.asarray(e)) for e in entries))
+    except ValueError:
+        raise ValueError(f"lists of different lengths: {[np.shape(e) for e in entries]}") from None
+    if len(rows) != len(columns):
+        raise ValueError(f"{len(columns)} columns ({', '.join(columns)}) and {len(rows)} entries")
+    for column, entry in zip(columns.values(), rows, strict=True):
+        column.extend(entry.tolist())
+
+
 def bars(ax: Axes, groups: Mapping[str, Mapping[str, Estimate]]) -> dict[str, list]:
     """Grouped bars with 95 % intervals: series -> label -> estimate. Returns what is drawn, as columns.
 
@@ -91,8 +108,7 @@ def bars(ax: Axes, groups: Mapping[str, Mapping[str, Estimate]]) -> dict[str, li
                ecolor="gray", capsize=3)  # fmt: skip
         ax.set_xticks(np.arange(len(drawn)), list(estimates))
         for label, e in estimates.items():
-            for name, entry in zip(columns, (label, series, e.value, e.low, e.high), strict=True):
-                columns[name].append(entry)
+            fill(columns, label, series, e.value, e.low, e.high)
     return columns
 
 

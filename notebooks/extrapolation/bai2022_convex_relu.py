@@ -46,7 +46,7 @@ import cvxpy as cp
 import numpy as np
 import torch
 from matplotlib.patches import Rectangle
-from replib import estimate, plots
+from replib import attacks, estimate, plots
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
 from replib.convex_relu import (
@@ -275,12 +275,6 @@ smallest_of, largest_of = "smallest of all", "largest of all"
 
 def exactly(value, method, n=1, tolerance=1e-3):
     return estimate.exact(value, n, tolerance=tolerance * max(abs(value), 1e-9), method=method)
-
-
-def fill(columns, *entries):
-    """Append rows to the data of a figure; a single value is repeated."""
-    for column, entry in zip(columns.values(), np.broadcast_arrays(*entries), strict=True):
-        column.extend(entry.tolist())
 
 
 def teacher_data(seed, n, inputs):
@@ -577,11 +571,11 @@ with plots.figure(columns=2, size=(9.5, 3.4)) as (fig, axes):
     for j, curve in enumerate(curves):
         label = {"label": f"gradient descent, width {WIDTHS[1]}"} if j == 0 else {}
         axes[0].plot(steps, curve, color="gray", lw=0.8, alpha=0.7, **label)
-        fill(columns, "objective", f"descent {j + 1}", steps, curve)
+        plots.fill(columns, "objective", f"descent {j + 1}", steps, curve)
     axes[0].plot(
         list(admm_course), list(admm_course.values()), color=plots.PALETTE[1], lw=2, label="ADMM"
     )
-    fill(
+    plots.fill(
         columns, "objective", "ADMM", np.array(list(admm_course)), np.array(list(admm_course.values()))
     )
     axes[0].axhline(P_STAR[0], color=plots.PALETTE[0], ls="--", label="certified optimum")
@@ -594,7 +588,7 @@ with plots.figure(columns=2, size=(9.5, 3.4)) as (fig, axes):
         label = {"label": f"beta = {BETA[j]:g}"} if j % len(DATA) == 0 else {}
         drawn = np.maximum(list(g.values()), 1e-12)
         axes[1].plot(list(g), drawn, color=plots.PALETTE[late], ls="--" if late else "-", lw=1, **label)
-        fill(columns, "certified gap", f"instance {j + 1}", np.array(list(g)), drawn)
+        plots.fill(columns, "certified gap", f"instance {j + 1}", np.array(list(g)), drawn)
     axes[1].set(yscale="log", xlabel="iteration of ADMM", ylabel="certified relative gap")
     axes[1].legend()
     figure_1 = chapter.figure(
@@ -618,7 +612,7 @@ with plots.figure(columns=len(WIDTHS), size=(9.5, 2.8), sharey=True) as (fig, ax
         ax.hist(np.log10(drawn), bins, color=plots.PALETTE[k])
         ax.axvline(-2, color="gray", ls=":")
         ax.set(title=f"width {m}", xlabel="log₁₀ of the excess")
-        fill(columns, m, drawn)
+        plots.fill(columns, m, drawn)
     axes[0].set(ylabel="runs")
     figure_2 = chapter.figure(
         fig,
@@ -887,7 +881,7 @@ with plots.figure(columns=2, size=(9.5, 3.2)) as (fig, axes):
             marker=plots.MARKERS[k],
             label="digits" if "digits" in name else "plane",
         )
-        fill(columns, name, at, mean, low, high)
+        plots.fill(columns, name, at, mean, low, high)
     axes[0].axhline(0.05, color="gray", ls=":")
     axes[1].axhline(0.1, color="gray", ls=":")
     axes[0].set(xlabel="pattern draws", ylabel="excess over the optimum")
@@ -1008,17 +1002,14 @@ def attack(u, a, x, y, radius, start, steps):
     """Worst points met within the box, (S, n, r), and their margins (S, n). The last input is constant."""
     free = torch.full((x.shape[2],), radius, dtype=x.dtype)
     free[-1] = 0
-    moved, worst_at, worst = start * free, None, None
-    for k in range(steps + 1):
-        point = x + moved
+
+    def minus_margin(point):
         hidden = point @ u.transpose(1, 2)
-        margin = y * (a[:, None] * hidden.clamp_min(0)).sum(2)
-        lower = torch.ones_like(margin, dtype=torch.bool) if k == 0 else margin < worst
-        worst = margin if k == 0 else torch.minimum(margin, worst)
-        worst_at = point if k == 0 else torch.where(lower[..., None], point, worst_at)
         slope = y[..., None] * ((hidden > 0) * a[:, None]) @ u
-        moved = torch.clamp(moved - 2.5 / steps * free * slope.sign(), -free, free)
-    return worst_at, worst
+        return -y * (a[:, None] * hidden.clamp_min(0)).sum(2), -slope
+
+    worst_at, value = attacks.pgd(minus_margin, x, free, start, steps=steps, step=2.5 / steps)
+    return worst_at, -value
 
 
 def train_on_attacks(x, y, rngs, beta, radius, s):
@@ -1164,7 +1155,7 @@ with plots.figure(columns=2, size=(8.5, 3.9)) as (fig, axes):
         margins = attacked_margins((u, a), x, y, s["radius"], numpy_generator(0, "boxes"), s)
         cut.append(int(np.sum(margins <= 0)))
         thin = (slice(None, None, 6), slice(None, None, 6))
-        fill(columns, name, mesh[*thin, 0].ravel(), mesh[*thin, 1].ravel(), f[*thin].ravel())
+        plots.fill(columns, name, mesh[*thin, 0].ravel(), mesh[*thin, 1].ravel(), f[*thin].ravel())
     axes[0].set(ylabel="$x_2$")
     figure_4 = chapter.figure(
         fig,

@@ -732,10 +732,7 @@ with plots.figure(columns=3, size=(10, 2.9), sharey=True) as (fig, axes):
                 va="center",
                 color="black" if value > 0.5 else "white",
             )
-            for column, entry in zip(
-                columns, (kind, DEPTHS[i], s["rates"][j], float(value)), strict=True
-            ):
-                columns[column].append(entry)
+            plots.fill(columns, kind, DEPTHS[i], s["rates"][j], float(value))
         ax.set_xticks(range(len(s["rates"])), [f"{r:g}" for r in s["rates"]])
         ax.set_yticks(range(len(DEPTHS)), DEPTHS)
         ax.set(title=kind, xlabel="learning rate")
@@ -938,10 +935,7 @@ with plots.figure(columns=len(swept), size=(4.6 * len(swept), 3.4)) as (fig, axe
             ax.axhline(e.value, ls=style, color="gray", label=label)
         for label, row in (("ReLinear", points), ("factor 0", [plain] * len(points)), ("equal parameters", [wide] * len(points))):  # fmt: skip
             for f, e in zip(factors, row, strict=True):
-                for column, entry in zip(
-                    columns, (name, f, label, e.value, e.low, e.high), strict=True
-                ):
-                    columns[column].append(entry)
+                plots.fill(columns, name, f, label, e.value, e.low, e.high)
         ax.set(xscale="log", xlabel="factor", title=f"{name}, learning rate {r.rate:g}")
     axes[0].set(ylabel="test accuracy")
     axes[0].legend(fontsize="small", loc="lower left")

@@ -277,12 +277,6 @@ PAPER = SimpleNamespace(
 sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
 
 
-def fill(columns, *entries):
-    """Append rows to the data of a figure; a single value is repeated."""
-    for column, entry in zip(columns.values(), np.broadcast_arrays(*entries), strict=True):
-        column.extend(entry.tolist())
-
-
 def worst(values):
     return estimate.exact(np.max(values), np.size(values), tolerance=ROUNDING, method="largest of all")
 
@@ -367,9 +361,9 @@ with plots.figure(columns=2, size=(8, 3.3), sharey=True) as (fig, axes):
         ax.plot(x, f(x), color=plots.PALETTE[1], lw=4, alpha=0.6, label="graph")
         ax.plot(*segment.T, color=plots.PALETTE[0], ls="--", label="tropical segment between its ends")
         ax.set(title=name, xlabel="x", aspect="equal")
-        fill(columns, name, "graph", x, f(x))
-        fill(columns, name, "tropical segment", *segment.T)
-        fill(columns, name, "convex hull", *corner.T)
+        plots.fill(columns, name, "graph", x, f(x))
+        plots.fill(columns, name, "tropical segment", *segment.T)
+        plots.fill(columns, name, "convex hull", *corner.T)
     axes[0].set(ylabel="y")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     figure_1 = chapter.figure(
@@ -557,7 +551,7 @@ with plots.figure(rows=2, columns=3, size=(9, 5.6), sharex=True, sharey=True) as
                 ax.fill(
                     *polygon.T, fc=plots.PALETTE[column], ec=plots.PALETTE[column], alpha=0.45, lw=0.8
                 )
-                fill(columns, shown, k, c, np.arange(len(polygon)), *polygon.T)
+                plots.fill(columns, shown, k, c, np.arange(len(polygon)), *polygon.T)
             ax.fill(*triangle.T, fc="none", hatch="///", ec="gray", lw=0)
             ax.plot(*np.vstack([triangle, triangle[:1]]).T, color="gray", lw=1.5)
             ax.plot(*tail.T, color="gray", lw=1.5)
@@ -565,8 +559,8 @@ with plots.figure(rows=2, columns=3, size=(9, 5.6), sharex=True, sharey=True) as
                 title=f"{shown}, k = {k}: area {example[name, k]:.4g}", xlabel="$y_1$" if row else ""
             )
         axes[3 * row].set(ylabel="$y_2$")
-    fill(columns, "exact triangle", 0, 0, range(3), *triangle.T)
-    fill(columns, "exact segment", 0, 0, range(2), *tail.T)
+    plots.fill(columns, "exact triangle", 0, 0, range(3), *triangle.T)
+    plots.fill(columns, "exact segment", 0, 0, range(2), *tail.T)
     figure_2 = chapter.figure(
         fig,
         "The running example on one cell and on 4 x 4 cells. Coloured: the set of each cell. Gray outline: the exact image, a hatched triangle "
@@ -732,7 +726,7 @@ with plots.figure(columns=len(groups), size=(2.6 * len(groups), 3.2), sharey=Tru
         for j, (name, values) in enumerate(drawn.items()):
             style = dict(marker=plots.MARKERS[j], color=plots.PALETTE[j], ls="", ms=4)
             ax.plot(at, values[order], label=name, **style)
-            fill(columns, group, name, at, values[order])
+            plots.fill(columns, group, name, at, values[order])
         ax.axhline(1, color="gray", ls=":")
         ax.set(title=group, yscale="log", xlabel="network", xticks=[])
     axes[0].set(ylabel="area / area of the box")
@@ -867,14 +861,14 @@ with plots.figure(columns=2, size=(9, 3.6), sharey=True) as (fig, axes):
         if name != "box variant":  # one layer: both variants are the same
             values = np.array([example[name, k] for k in ks]) / example_exact - 1
             axes[0].plot(ks, values, **style)
-            fill(columns, "running example", label, ks, values)
+            plots.fill(columns, "running example", label, ks, values)
         if name != "cut zonotope":  # the last layer is linear: there is nothing to cut
             counts = few if name == "zone" else sorted({*few, *many})
             values = relative_excess(name, counts)
             axes[1].plot(counts, values.T, color=plots.PALETTE[j], alpha=0.3, lw=0.7)
             axes[1].plot(counts, np.median(values, 0), lw=2, **style)
             for i, row in enumerate(values):
-                fill(columns, f"random {i + 1}", label, counts, row)
+                plots.fill(columns, f"random {i + 1}", label, counts, row)
     for ax, name in zip(
         axes, ("running example", f"random nets {title(sizes.cells['shape'])}"), strict=True
     ):

@@ -259,12 +259,6 @@ def ranked(estimates, rank, largest=True):
     )
 
 
-def fill(columns, *entries):
-    """Append rows to the data of a figure; a single value is repeated."""
-    for column, entry in zip(columns.values(), np.broadcast_arrays(*entries), strict=True):
-        column.extend(entry.tolist())
-
-
 # %% [markdown]
 # ## Three networks
 #
@@ -599,7 +593,7 @@ with plots.figure(size=(max(8.5, 1.4 * len(FORMULAS)), 3.6)) as (fig, ax):
         at = np.arange(len(FORMULAS)) + 0.15 * (j - 2)
         ax.plot(np.repeat(at, values.shape[1]), values.ravel(), plots.MARKERS[j], ms=4, alpha=0.6,
                 color=plots.PALETTE[j], label=name)  # fmt: skip
-        fill(columns, np.array(FORMULAS)[:, None], name, np.array(symbolic_seeds)[None], values)
+        plots.fill(columns, np.array(FORMULAS)[:, None], name, np.array(symbolic_seeds)[None], values)
     ax.set_xticks(range(len(FORMULAS)), FORMULAS)
     ax.set(yscale="log", ylabel="test RMSE / std of target")
     ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
@@ -1024,7 +1018,7 @@ with plots.figure(columns=len(DIMENSIONS), size=(max(10, 2.8 * len(DIMENSIONS)),
         for j, (label, at, errors) in enumerate(drawn):
             middle = np.exp(np.log(errors).mean(0))
             ax.plot(at, middle, marker=plots.MARKERS[j], color=plots.PALETTE[j], label=label)
-            fill(columns, d, label, at, middle)
+            plots.fill(columns, d, label, at, middle)
         ax.plot(counts, squares[d][0].mean(0)[0] * (in_squares[0] / np.array(in_squares)) ** 4.0, color="gray", ls=":",
                 label="$G^{-4}$")  # fmt: skip
         ax.set(xscale="log", yscale="log", xlabel="parameters", title=f"d = {d}")

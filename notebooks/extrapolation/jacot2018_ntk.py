@@ -328,13 +328,6 @@ def relative(kernel, reference):
     return root_mean_square(kernel - reference) / root_mean_square(reference)
 
 
-def gather(columns, **values):
-    """Append one line's points to a figure's data; single values are repeated."""
-    length = max(np.size(v) for v in values.values())
-    for name, v in values.items():
-        columns.setdefault(name, []).extend(np.broadcast_to(v, length).tolist())
-
-
 def log_slope(groups, power=1.0):
     """Slope of log (mean over initialisations)^power against log width, groups: width -> (inits,)."""
     log_width = np.log(list(groups))
@@ -495,12 +488,12 @@ chapter.measure("c2", **movement)
 
 # %% tags=["hide-input"]
 with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
-    columns = {}
+    columns = {"width": [], "initialisation": [], "stage": [], "angle": [], "kernel": []}
     for ax, n in zip(axes, (narrow, wide), strict=True):
         for stage, lines, colour in zip(("before", "after"), moved[n][2:], plots.PALETTE, strict=False):
             ax.plot(angles, lines.T, color=colour, lw=0.7, alpha=0.7)[0].set_label(stage)
             for i, line in enumerate(lines):
-                gather(columns, width=n, initialisation=i, stage=stage, angle=angles, kernel=line)
+                plots.fill(columns, n, i, stage, angles, line)
         ax.plot(angles, limit_row[4], "--", color="gray", lw=2, label="limit")
         ax.set(title=f"width {n}", xlabel="angle γ")
     axes[0].set(ylabel="Θ((1, 0), (cos γ, sin γ))")
@@ -530,14 +523,12 @@ panels = [
     },
 ]
 with plots.figure(columns=2, size=(9, 3.4)) as (fig, axes):
-    columns = {}
+    columns = {"panel": [], "series": [], "width": [], "value": []}
     for ax, panel in zip(axes, panels, strict=True):
         for (label, values), marker in zip(panel.items(), plots.MARKERS, strict=False):
             n, v = np.array(list(values)), np.array(list(values.values()))
             ax.plot(n, v, marker=marker, label=label)
-            gather(
-                columns, panel=ax.get_subplotspec().colspan.start + 1, series=label, width=n, value=v
-            )
+            plots.fill(columns, ax.get_subplotspec().colspan.start + 1, label, n, v)
             if marker == "o":
                 ax.plot(
                     n, 0.75 * v[0] * (n / n[0]) ** -0.5, ":", color="gray", label="slope -1/2", zorder=1
@@ -624,13 +615,13 @@ chapter.measure(
 
 # %% tags=["hide-input"]
 with plots.figure(columns=len(functions), size=(10, 3.2), sharey=True) as (fig, axes):
-    columns = {}
+    columns = {"width": [], "percentile": [], "angle": [], "networks": [], "limit": []}
     for ax, (n, f) in zip(axes, functions.items(), strict=True):
         for k, (level, found) in enumerate(zip(LEVELS, np.quantile(f, LEVELS, axis=0), strict=True)):
             line = limit_percentiles[k]
             ax.plot(test_angles, found, color=plots.PALETTE[0], label="networks" if k == 0 else None)
             ax.plot(test_angles, line, "--", color=plots.PALETTE[1], label="limit" if k == 0 else None)
-            gather(columns, width=n, percentile=level, angle=test_angles, networks=found, limit=line)
+            plots.fill(columns, n, level, test_angles, found, line)
         ax.plot(data_angles, target, "o", color=plots.PALETTE[2], markeredgecolor="white", label="data")
         ax.set(title=f"width {n}", xlabel="angle")
     axes[0].set(ylabel="f after training")
@@ -724,7 +715,7 @@ chapter.measure(
 
 # %% tags=["hide-input"]
 with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
-    columns = {}
+    columns = {"frequency": [], "time": [], "mean": [], "predicted": []}
     for k, frequency in enumerate(FREQUENCIES):
         found, expected = paths["judged"][:, :, k], np.exp(-predicted_rates[k] * time)
         for ax in axes:
@@ -732,7 +723,7 @@ with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
             ax.plot(time, found.mean(1), color=plots.PALETTE[k], label=f"frequency {frequency}")
             ax.plot(time, expected, "--", color=plots.PALETTE[k])
             ax.plot(time, np.exp(-eigenvalues[k] * time), ":", color="gray", lw=1)
-        gather(columns, frequency=frequency, time=time, mean=found.mean(1), predicted=expected)
+        plots.fill(columns, frequency, time, found.mean(1), expected)
     axes[0].set(
         yscale="log", ylim=(0.02, 1.3), xlim=(0, 60), xlabel="time", ylabel="residual coefficient"
     )
@@ -811,13 +802,13 @@ else:
 figure_5 = None
 if FULL:
     with plots.figure(columns=2, size=(9, 3.4)) as (fig, axes):
-        columns = {}
+        columns = {"width": [], "time": [], "along": [], "across": []}
         for (n, parts), colour in zip(image_paths.items(), plots.PALETTE, strict=False):
             for ax, lines in zip(axes, parts, strict=True):
                 ax.plot(image_time, lines.T, color=colour, lw=0.5, alpha=0.4)
                 ax.plot(image_time, lines.mean(0), color=colour, label=f"width {n}")
             along, across = (p.mean(0) for p in parts)
-            gather(columns, width=n, time=image_time, along=along, across=across)
+            plots.fill(columns, n, image_time, along, across)
         axes[0].plot(
             image_time, 0.5 * np.exp(-second_rate * image_time), "--", color="gray", label="limit"
         )

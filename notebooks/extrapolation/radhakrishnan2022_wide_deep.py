@@ -397,12 +397,6 @@ def orthant(count, d, rng):
     return np.abs(points.sphere(count, d + 1, 1.0, rng))
 
 
-def fill(columns, *entries):
-    """Append rows to the data of a figure; a single value is repeated."""
-    for column, entry in zip(columns.values(), np.broadcast_arrays(*entries), strict=True):
-        column.extend(entry.tolist())
-
-
 # %% [markdown]
 # Does the table give what a direct computation gives? The library's recursion, given the activation itself, finds the
 # expectations by Gaussian quadrature: no Hermite coefficients, no logarithms, no table. Ten layers are compared.
@@ -592,7 +586,7 @@ with plots.figure(columns=2, size=(10, 3.6)) as (fig, axes):
         axes[1].errorbar(
             depths, mean, reach, marker=marker, color=colour, label=f"{name}: {TARGET[name]}", capsize=3
         )
-        fill(columns, name, A, A1, B1, np.array(depths), TARGET[name], mean)
+        plots.fill(columns, name, A, A1, B1, np.array(depths), TARGET[name], mean)
     axes[0].set(xlabel="A", ylabel="A′", xlim=(-0.42, 0.98), ylim=(-0.12, 1.0))
     axes[1].set(
         xscale="log", xlabel="layers L", ylabel="agreement with the predicted limit", ylim=(0.45, 1.02)
@@ -673,13 +667,13 @@ with plots.figure(size=(7, 3.8)) as (fig, ax):
             lw=2,
             label="slope -d (raised)" if d == 6 else None,
         )
-        fill(columns, f"psi, d = {d}", r, values)
+        plots.fill(columns, f"psi, d = {d}", r, values)
     values = np.interp(np.log(r**2 / 2), LOG_E, TABLES["cubic"][100]) / np.log(10)
     offset = np.interp(
         np.log(0.5), np.log(r), np.interp(np.log(r**2 / 2), LOG_E, PSI_2) / np.log(10) - values
     )
     ax.plot(r, values + offset, "--", color=plots.PALETTE[0], label="d = 2, 100 layers (shifted)")
-    fill(columns, "Theta at 100 layers, d = 2, shifted", r, values + offset)
+    plots.fill(columns, "Theta at 100 layers, d = 2, shifted", r, values + offset)
     ax.set(xscale="log", xlabel="distance r", ylabel="log₁₀ of the kernel", ylim=(-3, 27))
     ax.legend()
     figure_2 = chapter.figure(
@@ -899,7 +893,7 @@ with plots.figure(columns=2, size=(10, 3.8)) as (fig, axes):
                 color=plots.PALETTE[k],
                 label=m,
             )
-            fill(columns, task, m, np.array(s["sizes"]), mean, low, high)
+            plots.fill(columns, task, m, np.array(s["sizes"]), mean, low, high)
         shallow = np.array([np.mean(relu[task, n]) for n in s["relu"]])
         ax.plot(s["relu"], shallow, "P", color=plots.PALETTE[5], label="ReLU, 3 layers")
         ax.axhline(BAYES[task], color="gray", ls="--", label="Bayes error")

@@ -216,12 +216,6 @@ def tensor(array, dtype=torch.float32):
     return torch.as_tensor(np.asarray(array), dtype=dtype, device=device)
 
 
-def fill(columns, *entries):
-    """Append rows to the data of a figure; a single value is repeated."""
-    for column, entry in zip(columns.values(), np.broadcast_arrays(*entries), strict=True):
-        column.extend(entry.tolist())
-
-
 # %% [markdown]
 # ## The wavelet neuron
 #
@@ -343,16 +337,16 @@ with plots.figure(columns=3, size=(10, 2.9)) as (fig, axes):
     parts = OUTER * np.maximum(z[:, None] - SHIFTS, 0)
     for k, part in enumerate(parts.T):
         axes[0].plot(z, part, color="gray", lw=0.8, label=None if k else "the seven ReLUs")
-        fill(columns, "neuron", f"part {k}", z, part)
+        plots.fill(columns, "neuron", f"part {k}", z, part)
     axes[0].plot(z, seven_relus(z), color=plots.PALETTE[0], lw=2.5, label="their sum $\\psi$")
-    fill(columns, "neuron", "psi", z, seven_relus(z))
+    plots.fill(columns, "neuron", "psi", z, seven_relus(z))
     axes[0].set(ylim=(-2, 2), xlabel="z", title="one neuron")
     axes[0].legend(loc="lower left", fontsize="small")
     x = np.linspace(-1, 1, 81)
     for ax, (kind, outer) in zip(axes[1:], list(KINDS.items())[:2], strict=True):
         for k, feature in enumerate(features(draws[0], len(x), 5, outer).T[:8]):
             ax.plot(x, feature, color=plots.PALETTE[k % 6], lw=1)
-            fill(columns, kind, f"neuron {k + 1}", x, feature)
+            plots.fill(columns, kind, f"neuron {k + 1}", x, feature)
         ax.set(xlabel="x", title=f"{kind}: 8 features, c=5")
     figure_1 = chapter.figure(
         fig,
@@ -373,7 +367,7 @@ with plots.figure(columns=2, size=(9, 3.2)) as (fig, axes):
             label = f"{kind} coefficients" if k > 1 else kind
             style = dict(ls="--") if kind == "ReLU" else dict(marker=plots.MARKERS[k])
             ax.plot(SCALES_COND, medians, color=plots.PALETTE[k], label=label, **style)
-            fill(columns, n, label, SCALES_COND, medians)
+            plots.fill(columns, n, label, SCALES_COND, medians)
         ax.set(xscale="log", yscale="log", xlabel="scale c", title=f"{n} points")
         ax.set_xticks(SCALES_COND, map(str, SCALES_COND), minor=False)
         ax.minorticks_off()
@@ -540,7 +534,7 @@ with plots.figure(columns=2, size=(9, 3.2), sharey=True) as (fig, axes):
         for j, name in enumerate([*(f"c={c}" for c in SCALES_FIT), "ReLU"]):
             style = dict(color="gray", ls="--") if name == "ReLU" else dict(color=plots.PALETTE[j])
             ax.plot(steps[keep] + 1, course[keep, j, k], label=name, **style)
-            fill(columns, t, name, steps[keep] + 1, course[keep, j, k])
+            plots.fill(columns, t, name, steps[keep] + 1, course[keep, j, k])
         ax.set(xscale="log", yscale="log", xlabel="step", title=t)
     axes[0].set(ylabel="training loss")
     axes[0].legend(fontsize="small", loc="lower left")
@@ -676,7 +670,7 @@ if LARGE:
                 ax.plot(
                     keep + 1, course, color=plots.PALETTE[k], label=setting, ls="-" if k < 3 else "--"
                 )
-                fill(columns, image, setting, keep + 1, course)
+                plots.fill(columns, image, setting, keep + 1, course)
             ax.set(xlabel="step", title=image)
         axes[0].set(ylabel="training PSNR (dB)")
         axes[1].legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
@@ -861,7 +855,7 @@ if LARGE:
         for k, c in enumerate(SCALES_CT):
             style = dict(color=plots.PALETTE[k], marker=plots.MARKERS[k])
             axes[0].scatter(norm[k], quality[k], label=f"c={c}", **style)
-            fill(columns, c, ct_seeds, norm[k], quality[k])
+            plots.fill(columns, c, ct_seeds, norm[k], quality[k])
         for by_seed in zip(*map(np.array, (norm.T, quality.T)), strict=True):
             order = np.argsort(by_seed[0])
             axes[0].plot(by_seed[0][order], by_seed[1][order], color="gray", lw=0.6, zorder=0)

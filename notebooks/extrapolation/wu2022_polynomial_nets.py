@@ -307,12 +307,6 @@ def parameters(build):
     return sum(p.numel() for p in build().parameters())
 
 
-def fill(columns, *entries):
-    """Append rows to the data of a figure; a single value is repeated."""
-    for column, entry in zip(columns.values(), np.broadcast_arrays(*entries), strict=True):
-        column.extend(entry.tolist())
-
-
 # %% [markdown]
 # ## The network, and what it does along a ray
 #
@@ -405,7 +399,7 @@ with plots.figure(columns=4, size=(11, 2.8)) as (fig, axes):
         for ray in range(3):
             values = on_rays[name, "trained"][0, ray]
             ax.plot(t, values, color=plots.PALETTE[ray], label=f"ray {ray + 1}")
-            fill(columns, name, ray + 1, t, values)
+            plots.fill(columns, name, ray + 1, t, values)
         ax.set(title=name, xlabel="t")
     axes[0].set(ylabel="f(tv)")
     axes[0].legend()
@@ -585,7 +579,7 @@ with plots.figure(columns=3, size=(11, 3)) as (fig, axes):
         spread = np.ptp(function(grid))
         low, high = function(grid).min() - 0.3 * spread, function(grid).max() + 0.3 * spread
         ax.set(title=f"{target}, degree {degree}", xlabel="x", ylim=(low, high))
-        fill(columns, target, grid, function(grid), *values.values())
+        plots.fill(columns, target, grid, function(grid), *values.values())
     axes[0].legend()
     far_error = [
         estimate.geometric_mean(rmse("cos", n, np.pi, 1.5 * np.pi)).value for n in ("PNN", "MLP")
@@ -843,7 +837,7 @@ with plots.figure(columns=2, size=(9, 3.4)) as (fig, axes):
             style = dict(marker=plots.MARKERS[i], color=plots.PALETTE[i], ms=4)
             ax.plot(ks[~zero], drawn[~zero], label=f"N={n}", **style)
             ax.plot(ks[zero], np.full(zero.sum(), bottom), ls="", mfc="none", **style)
-            fill(columns, v, n, ks, np.where(zero, 0.0, drawn))
+            plots.fill(columns, v, n, ks, np.where(zero, 0.0, drawn))
         ax.set(yscale="log", xlabel="degree k of the harmonic", ylabel="$\\mu_k / \\mu_1$", title=v)
         ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend()
@@ -961,7 +955,7 @@ with plots.figure(columns=4, size=(11, 2.8), sharey=True) as (fig, axes):
         for j, k in enumerate(FREQUENCIES):
             size = np.abs(a[:, j] / a[0, j])
             ax.plot(shown[1:], size[1:], color=plots.PALETTE[j], label=f"k={k}")
-            fill(columns, n, k, *(part[:: max(1, len(size) // 60)] for part in (shown, size)))
+            plots.fill(columns, n, k, *(part[:: max(1, len(size) // 60)] for part in (shown, size)))
         ax.axhline(0.5, color="gray", ls=":")
         ax.set(xscale="log", yscale="log", xlim=(0.1, 1e6), ylim=(1e-2, 2))
         ax.set(title=f"N={n}, skip", xlabel="time / $T_1$")

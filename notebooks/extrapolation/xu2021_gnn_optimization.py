@@ -690,12 +690,6 @@ chapter.measure(
 
 
 # %% tags=["hide-input"]
-def fill(columns, *entries):
-    """Append rows to the data of a figure; a single value is repeated."""
-    for column, entry in zip(columns.values(), np.broadcast_arrays(*entries), strict=True):
-        column.extend(entry.tolist())
-
-
 def thin(values, count=75):
     return values[:: max(1, len(values) // count)]
 
@@ -708,7 +702,7 @@ with plots.figure(columns=3, size=(10, 3.2)) as (fig, axes):
         ax.plot(drawn[0], drawn[1], color=plots.PALETTE[0], label="$L - L^*$")
         ax.plot(drawn[0], drawn[2], color=plots.PALETTE[1], ls="--", label="bound")
         ax.set(yscale="log", xlabel="time T", title=f"H = {h}", ylim=(1e-10 * excess[0], 3 * excess[0]))
-        fill(columns, h, *drawn)
+        plots.fill(columns, h, *drawn)
     axes[0].set(ylabel="loss above the optimum")
     axes[-1].legend(loc="lower left")
     figure_1 = chapter.figure(
@@ -839,7 +833,7 @@ def draw(ax, columns, panel, curves, styles=("-", "--", ":", "-."), widths=(2, 2
     for k, (name, losses) in enumerate(curves.items()):
         steps, values = thin(np.arange(len(losses))), thin(course(losses))
         ax.plot(steps, values, color=plots.PALETTE[k], ls=styles[k], lw=widths[k], label=name)
-        fill(columns, panel, name, steps, values)
+        plots.fill(columns, panel, name, steps, values)
     ax.set(yscale="log", xlabel="step", title=panel)
 
 
@@ -858,7 +852,9 @@ with plots.figure(columns=4, size=(11, 3)) as (fig, axes):
     ):
         at = np.arange(len(looks)) + 0.4 * (k - 0.5)
         axes[3].bar(at, side[looks, 0], 0.38, color=plots.PALETTE[k], hatch=("", "//")[k], label=name)
-        fill(columns, "identity, H = 3", name, looks * (sizes.skip[""]["steps"] // 20), side[looks, 0])
+        plots.fill(
+            columns, "identity, H = 3", name, looks * (sizes.skip[""]["steps"] // 20), side[looks, 0]
+        )
     axes[3].set_xticks(np.arange(len(looks)), looks * (sizes.skip[""]["steps"] // 20))
     axes[3].set(xlabel="step of the plain network", title="two sides, H = 3")
     axes[3].legend(fontsize="small")
@@ -962,7 +958,7 @@ with plots.figure(columns=3, size=(10.5, 3.2)) as (fig, axes):
     }
     for k, (name, values) in enumerate(lines.items()):
         axes[0].plot(depths, values, marker=plots.MARKERS[k], color=plots.PALETTE[k], label=name)
-        fill(columns, "time", name, depths, values)
+        plots.fill(columns, "time", name, depths, values)
     axes[0].set(
         yscale="log", xlabel="depth H", ylabel="steps to 10 % of L(0)", title="time", xticks=depths
     )
@@ -970,7 +966,7 @@ with plots.figure(columns=3, size=(10.5, 3.2)) as (fig, axes):
     axes[1].set(
         yscale="log", xlabel="scale l", ylabel="$\\sigma^2$ of $X_l$", title="smallest singular value"
     )
-    fill(columns, "smallest singular value", "", np.arange(len(singular)), singular)
+    plots.fill(columns, "smallest singular value", "", np.arange(len(singular)), singular)
     kinds = [f"{net}, {kind}" for net in ("plain", "multiscale") for kind in ("signal", "noise")]
     draw(axes[2], columns, "labels", {n: label_runs[""][:, k] for k, n in enumerate(kinds)})
     axes[2].set(ylabel="L / L(0)")

@@ -1234,8 +1234,7 @@ with plots.figure(rows=4, size=(8, 7.5), sharex=True) as (fig, axes):
         neuron = np.concatenate([n for _, n in spikes])
         counts = regimes.e[:, b], regimes.i[:, b], regimes.recurrent[:, b]
         raster(ax, time, neuron, spans(*counts) if name == "Syn" else [], f"{name}, full network")
-        for key, values in zip(columns, ([name] * len(time), time, neuron), strict=True):
-            columns[key].extend(values)
+        plots.fill(columns, name, time, neuron)
     at, neuron = np.array(loop.raster).T
     time = (at - steps(sizes.drop_ms)) * H
     keep = (time >= 0) & (time < SHOWN_MS)
@@ -1249,10 +1248,7 @@ with plots.figure(rows=4, size=(8, 7.5), sharex=True) as (fig, axes):
         "Syn, surrogate",
     )
     axes[3].set(xlabel="ms")
-    for key, values in zip(
-        columns, (["surrogate"] * keep.sum(), time[keep], neuron[keep]), strict=True
-    ):
-        columns[key].extend(values)
+    plots.fill(columns, "surrogate", time[keep], neuron[keep])
     figure_1 = chapter.figure(
         fig,
         "Spikes of 300 E (red) and 100 I neurons (blue). Detected bursts are shaded at the operating point, in the surrogate those that "

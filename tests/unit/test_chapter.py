@@ -184,6 +184,20 @@ def test_figures_are_the_same_bytes_twice(chapter):
     assert draw() == draw()
 
 
+def test_fill_repeats_single_values_and_refuses_what_does_not_fit():
+    columns = {"name": [], "x": [], "y": []}
+    plots.fill(columns, "a", [1, 2], np.array([0.5, 0.25]))
+    plots.fill(columns, "b", 3, 4.0)
+    assert columns == {"name": ["a", "a", "b"], "x": [1, 2, 3], "y": [0.5, 0.25, 4.0]}
+    assert [type(v) for v in (columns["name"][0], columns["x"][0], columns["y"][0])] == [str, int, float]
+    before = {name: list(column) for name, column in columns.items()}
+    with pytest.raises(ValueError, match="different lengths"):
+        plots.fill(columns, "c", [1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="3 columns"):
+        plots.fill(columns, "c", 1)
+    assert columns == before
+
+
 def test_bars_return_what_they_draw():
     with plots.figure() as (_, ax):
         columns = plots.bars(ax, {"inside": {"x": GOOD, "y": GOOD}, "outside": {"x": GOOD, "y": GOOD}})

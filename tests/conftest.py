@@ -4,11 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from replib import estimate
 from replib.chapter import begin
 from replib.claims import above, below
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# a slow machine is no wrong result
+settings.register_profile("book", deadline=None)
+settings.load_profile("book")
 
 
 @pytest.fixture(autouse=True)

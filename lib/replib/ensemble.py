@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from replib.descent import descend
+
 # layers of a Sequential that treat each number alone, so a stack passes through them unchanged
 _ELEMENTWISE = (
     nn.ReLU,
@@ -35,7 +37,6 @@ _ELEMENTWISE = (
     nn.LeakyReLU,
     nn.Identity,
 )
-_SEPARABLE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop, torch.optim.Adagrad)
 
 
 def build_seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -227,10 +228,6 @@ def train(
     """
     if patience is not None and validation is None:
         raise ValueError("patience counts validation checks: give a validation function too")
-    update = optimizer(ensemble.parameters())
-    if not isinstance(update, _SEPARABLE):
-        raise TypeError(f"{type(update).__name__} couples the networks of a stack; use Adam, AdamW or SGD")
-    scheduler = schedule(update) if schedule else None
     size, device = ensemble.size, ensemble.stack[0].device
     history = History(
         best=torch.full((size,), math.inf, device=device),
@@ -240,35 +237,34 @@ def train(
     kept = [p.detach().clone() for p in ensemble.stack]
     running = torch.ones(size, dtype=torch.bool, device=device)
     checks_without_best = torch.zeros(size, dtype=torch.long, device=device)
+    drawn = iter(batches)
 
-    for step, indices in zip(range(1, steps + 1), batches, strict=False):
-        losses = loss(ensemble, indices)
-        if losses.shape != (size,):
-            raise ValueError(f"the loss must give {size} numbers, one per network, got shape {tuple(losses.shape)}")
-        for p in ensemble.stack:  # what zero_grad does, without its hooks
-            p.grad = None
-        losses.sum().backward()
-        update.step()
-        if scheduler:
-            scheduler.step()
-        if validation is None or (step % every and step != steps):
-            continue
-        with torch.no_grad():
-            current = validation(ensemble).detach()
-            history.steps.append(step)
-            history.validation.append(current)
-            better = running & (current < history.best)
-            history.best = torch.where(better, current, history.best)
-            history.best_step[better] = step
-            for saved, now in zip(kept, ensemble.stack, strict=True):
-                saved[better] = now[better]
-            if patience is not None:
-                checks_without_best = torch.where(better, 0, checks_without_best + 1)
-                out = running & (checks_without_best >= patience)
-                history.stopped[out] = step
-                running &= ~out
-                if not running.any():
-                    break
+    def check(step: int) -> dict[str, Tensor]:
+        current = validation(ensemble).detach()
+        history.steps.append(step)
+        history.validation.append(current)
+        better = running & (current < history.best)
+        history.best = torch.where(better, current, history.best)
+        history.best_step[better] = step
+        for saved, now in zip(kept, ensemble.stack, strict=True):
+            saved[better] = now[better]
+        if patience is not None:
+            checks_without_best.copy_(torch.where(better, 0, checks_without_best + 1))
+            out = running & (checks_without_best >= patience)
+            history.stopped[out] = step
+            running.logical_and_(~out)
+        return {}
+
+    descend(
+        ensemble.parameters(),
+        lambda: loss(ensemble, next(drawn)),
+        steps,
+        optimizer,
+        probes=[*range(every, steps, every), steps] if steps else (),
+        probe=check if validation else None,
+        until=lambda _: patience is not None and not running.any(),
+        schedule=schedule,
+    )
     if validation is not None:
         with torch.no_grad():
             for saved, now in zip(kept, ensemble.stack, strict=True):

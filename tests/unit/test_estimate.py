@@ -110,7 +110,7 @@ def test_a_seed_that_diverged_makes_the_estimate_undefined():
     assert not estimate.mean([1.0, np.nan, 2.0]).finite
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
 def test_the_value_lies_in_its_interval_and_the_interval_in_the_range(values):
     e = estimate.mean(values)

@@ -63,7 +63,7 @@ def patterns_range(network, lower, upper):
 
 
 @given(SEEDS, st.integers(1, 6), st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_affine_bounds_are_attained_at_vertices(seed, m, n):
     rng = np.random.default_rng(seed)
     w, b = rng.standard_normal((n, m)), rng.standard_normal(n)
@@ -75,7 +75,7 @@ def test_affine_bounds_are_attained_at_vertices(seed, m, n):
 
 
 @given(SEEDS, st.lists(st.integers(1, 5), min_size=2, max_size=5), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_intervals_and_zonotopes_are_sound(seed, sizes, end):
     rng = np.random.default_rng(seed)
     network = random_network(rng, sizes, end)
@@ -114,7 +114,7 @@ def test_the_relaxation_of_one_neuron_is_the_smallest_band():
 
 
 @given(SEEDS, st.integers(1, 6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_polygon_of_a_zonotope_is_the_hull_of_its_sign_vectors(seed, p):
     rng = np.random.default_rng(seed)
     g = rng.integers(-3, 4, (2, p)).astype(float)
@@ -175,7 +175,7 @@ def test_area_of_a_union_of_boxes_equals_inclusion_and_exclusion(seed):
 
 
 @given(SEEDS, st.integers(3, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_area_of_one_polygon_equals_the_shoelace_formula(seed, corners):
     rng = np.random.default_rng(seed)
     angle = np.sort(rng.uniform(0, 2 * np.pi, corners))

@@ -65,7 +65,7 @@ def random_network(rng, sizes):
 
 
 @given(SEEDS, st.integers(1, 6), st.integers(1, 8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_members_are_recognised_and_relu_maps_them_onto_the_image(seed, d, r):
     rng = np.random.default_rng(seed)
     g = rng.standard_normal((r, d))
@@ -101,7 +101,7 @@ def test_the_gap_of_a_leaky_image_is_the_one_computed_by_hand():
 
 
 @given(SEEDS, st.integers(1, 6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_closure_is_all_shortest_paths(seed, d):
     rng = np.random.default_rng(seed)
     point = np.r_[0, rng.standard_normal(d)]
@@ -119,7 +119,7 @@ def test_closure_is_all_shortest_paths(seed, d):
 
 
 @given(SEEDS, st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_generators_span_the_zone_and_nothing_else(seed, d):
     rng = np.random.default_rng(seed)
     zone = random_zone(rng, d)
@@ -135,7 +135,7 @@ def test_generators_span_the_zone_and_nothing_else(seed, d):
 
 
 @given(SEEDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_integer_zones_by_enumeration(seed):
     rng = np.random.default_rng(seed)
     zone = random_zone(rng, 3, whole=True)
@@ -174,7 +174,7 @@ def test_minima_do_not_depend_on_how_the_work_is_split(monkeypatch):
 
 
 @given(SEEDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_polygon_of_a_zone_has_its_area(seed):
     rng = np.random.default_rng(seed)
     zone = random_zone(rng, 2)
@@ -191,7 +191,7 @@ def test_polygon_of_a_zone_has_its_area(seed):
 
 
 @given(SEEDS, st.integers(1, 5), st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_affine_zone_holds_tight_bounds_at_the_vertices_of_the_box(seed, m, n):
     rng = np.random.default_rng(seed)
     w, b = rng.standard_normal((n, m)) * rng.choice([0.3, 1, 3]), rng.standard_normal(n)
@@ -253,7 +253,7 @@ def test_running_example():
 
 
 @given(SEEDS, st.lists(st.integers(1, 5), min_size=2, max_size=5), st.sampled_from(["box", "zone"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_analysis_is_sound_and_between_the_exact_range_and_intervals(seed, sizes, variant):
     rng = np.random.default_rng(seed)
     network = random_network(rng, sizes)

@@ -71,6 +71,23 @@ sizes.nets |= dict(width=64, steps=30, seeds=2, points=60)
 """,
         ON_GPU,
     ),
+    "xu2023_xor_grokking": (
+        """
+PLAIN |= dict(p=400, n=20, tests=20, m=30)
+sizes.runs = sizes.slow_runs = sizes.other = sizes.sweep = sizes.widths = 2
+sizes.steps = sizes.slow_steps = 60
+sizes.samples = (10,)
+""",
+        "",
+    ),
+    "minegishi2023_grokking_tickets": (
+        """
+sizes.p, sizes.embedding, sizes.hidden, sizes.seeds = 11, 20, 8, 2
+sizes.base = sizes.window = sizes.shuffled = 120
+sizes.times, sizes.scan, sizes.scan_epochs, sizes.dense_until = (20, 50, 100), (0.75, 0.8, 0.9), 20, 30
+""",
+        "",
+    ),
     "bai2022_convex_relu": (
         """
 sizes.exact |= dict(seeds=2, points=20, check=200, most=400)

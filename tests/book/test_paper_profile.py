@@ -88,6 +88,15 @@ sizes.times, sizes.scan, sizes.scan_epochs, sizes.dense_until = (20, 50, 100), (
 """,
         "",
     ),
+    "prieto2025_stability": (
+        """
+sizes.parity |= dict(bits=8, train=40, test=40, width=10, epochs={16: 200, 32: 200, 64: 200})
+sizes.stable |= dict(p=7, width=8, epochs=20, every=5)
+sizes.early |= dict(p=7, width=8, plain=30, projected=20, decay=20, random=10, squared=10)
+sizes.precision |= dict(p=7, width=8, epochs=20, every=5)
+""",
+        ON_GPU,
+    ),
     "bai2022_convex_relu": (
         """
 sizes.exact |= dict(seeds=2, points=20, check=200, most=400)

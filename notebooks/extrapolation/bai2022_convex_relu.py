@@ -37,7 +37,6 @@ profile = "quick"
 seed = 0
 
 # %% tags=["hide-input"]
-import gzip
 from itertools import pairwise
 from time import thread_time
 from types import SimpleNamespace
@@ -64,7 +63,7 @@ from replib.convex_relu import (
     stack_patterns,
     unit_rows,
 )
-from replib.data import points
+from replib.data import idx, points
 from replib.randomness import numpy_generator
 from scipy.linalg import block_diag, cho_factor, cho_solve
 from scipy.optimize import linprog
@@ -288,13 +287,8 @@ def teacher_data(seed, n, inputs):
 def images():
     """The images of threes and eights, and labels -1 and 1."""
     if FULL:
-        files = chapter.data("MNIST")
-        raw = [
-            gzip.decompress(files[f"train-{k}-ubyte.gz"].read_bytes())
-            for k in ("images-idx3", "labels-idx1")
-        ]
-        pixels = np.frombuffer(raw[0], np.uint8, offset=16).reshape(-1, 784) / 255
-        digit = np.frombuffer(raw[1], np.uint8, offset=8)
+        pixels, digit = idx.images(chapter.data("MNIST"))
+        pixels = pixels / 255
     else:
         pixels, digit = load_digits(return_X_y=True)
         pixels = pixels / 16

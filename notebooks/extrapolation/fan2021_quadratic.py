@@ -36,7 +36,6 @@ profile = "quick"
 seed = 0
 
 # %% tags=["hide-input"]
-import gzip
 from copy import copy
 from types import SimpleNamespace
 
@@ -45,6 +44,7 @@ import torch
 from replib import estimate, plots
 from replib.chapter import Explore, begin
 from replib.claims import above, below, equals, reported
+from replib.data import idx
 from replib.randomness import numpy_generator, torch_generator
 from sklearn.datasets import load_breast_cancer, load_digits
 from torch.nn.functional import cross_entropy, mse_loss
@@ -630,13 +630,8 @@ def table(name):
         return x / 8 - 1, y
     if name == "breast cancer":
         return load_breast_cancer(return_X_y=True)
-    files = chapter.data("MNIST")
-    raw = [
-        gzip.decompress(files[f"train-{k}-ubyte.gz"].read_bytes())
-        for k in ("images-idx3", "labels-idx1")
-    ]
-    x = np.frombuffer(raw[0], np.uint8, offset=16).reshape(-1, 784).astype(np.float32)
-    return x / 127.5 - 1, np.frombuffer(raw[1], np.uint8, offset=8)
+    pixels, digit = idx.images(chapter.data("MNIST"))
+    return pixels.astype(np.float32) / 127.5 - 1, digit
 
 
 def batches(x, y, indices):

@@ -35,7 +35,6 @@ profile = "quick"
 seed = 0
 
 # %% tags=["hide-input"]
-import gzip
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -47,6 +46,7 @@ import torch
 from replib import estimate, plots
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, reported
+from replib.data import idx
 from replib.ensemble import Minibatches, build_seeded
 from replib.models.kan import (
     Affine,
@@ -624,14 +624,8 @@ s = sizes.classes
 def labelled(name):
     """Inputs (n, d) and classes (n,)."""
     if name == "MNIST":
-        paths = chapter.data("MNIST")
-        images, labels = (
-            np.frombuffer(
-                gzip.decompress(paths[f"train-{kind}-ubyte.gz"].read_bytes()), np.uint8, offset=offset
-            )
-            for kind, offset in (("images-idx3", 16), ("labels-idx1", 8))
-        )
-        return images.reshape(-1, 784)[: s["most"]].astype(float), labels[: s["most"]].astype(int)
+        pixels, labels = idx.images(chapter.data("MNIST"))
+        return pixels[: s["most"]].astype(float), labels[: s["most"]].astype(int)
     return getattr(datasets, "load_" + name.replace(" ", "_"))(return_X_y=True)
 
 

@@ -33,7 +33,6 @@ profile = "quick"
 seed = 0
 
 # %% tags=["hide-input"]
-import gzip
 from functools import partial
 from itertools import repeat
 from types import SimpleNamespace
@@ -43,7 +42,7 @@ import torch
 from replib import estimate, plots
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
-from replib.data import points
+from replib.data import idx, points
 from replib.ensemble import Ensemble, build_seeded, train
 from replib.kernels import empirical, limit
 from replib.kernels.dual import RELU, quadrature
@@ -754,8 +753,7 @@ figure_4
 image_paths = {}
 if FULL:
     s = sizes.images
-    packed = gzip.decompress(chapter.data("MNIST")["train-images-idx3-ubyte.gz"].read_bytes())
-    pixels = np.frombuffer(packed, np.uint8, offset=16).reshape(-1, 784)
+    pixels, _ = idx.images(chapter.data("MNIST"))
 
     def batch(i):
         chosen = numpy_generator(i, "images").choice(len(pixels), s["points"], replace=False)

@@ -38,7 +38,6 @@ profile = "quick"
 seed = 0
 
 # %% tags=["hide-input"]
-import gzip
 from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
@@ -49,7 +48,7 @@ import torch
 from replib import estimate, plots
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
-from replib.data import points
+from replib.data import idx, points
 from replib.ensemble import build_seeded
 from replib.kernels import limit
 from replib.kernels.dual import RELU, Activation, quadrature
@@ -854,16 +853,10 @@ if FULL:
                 found[m].append(error(f[0, 0], eta) - np.minimum(eta, 1 - eta).mean())
         optimal |= {f"d = {d}, excess error of {m}": estimate.mean(v) for m, v in found.items()}
     s, found = sizes.images, {}
-    files = chapter.data("MNIST")
-    pixels, digits = (
-        np.frombuffer(
-            gzip.decompress(files[f"train-{n}-ubyte.gz"].read_bytes()), np.uint8, offset=start
-        )
-        for n, start in (("images-idx3", 16), ("labels-idx1", 8))
-    )
+    pixels, digits = idx.images(chapter.data("MNIST"))
     for i in chapter.seeds(s["seeds"]):
         chosen = numpy_generator(i, "images").permutation(len(digits))[: s["train"] + s["test"]]
-        unit = pixels.reshape(-1, 784)[chosen].astype(float)
+        unit = pixels[chosen].astype(float)
         unit /= np.linalg.norm(unit, axis=1, keepdims=True)
         parity = np.where(digits[chosen] % 2 == 1, 1.0, -1.0)
         (x, z), (y, truth) = (np.split(a, [s["train"]]) for a in (unit, parity))

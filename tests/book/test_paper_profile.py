@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import pickle
+import struct
 import subprocess
 import sys
 
@@ -96,6 +97,50 @@ sizes.early |= dict(p=7, width=8, plain=30, projected=20, decay=20, random=10, s
 sizes.precision |= dict(p=7, width=8, epochs=20, every=5)
 """,
         ON_GPU,
+    ),
+    "tian2025_li2": (
+        """
+sizes.ridge |= dict(draws=2)
+sizes.maxima |= dict(starts=10, steps=20)
+sizes.residual |= dict(draws=2, neurons=8, steps=20)
+sizes.trained |= dict(m=7, pairs=30, width=10, epochs=40)
+sizes.zero = (7, 11)
+sizes.diagonal |= dict(m=7, pairs=30, width=10, epochs=40)
+sizes.threshold |= dict(moduli=(11, 13, 17), ratios=3, seeds=2, width=10, epochs=20)
+""",
+        ON_GPU,
+    ),
+    "doshi2023_corrupted": (
+        """
+sizes.seeds, sizes.neurons, sizes.steps, sizes.cuts = 2, 60, {0: 10, 5: 10, 15: 10}, 4
+sizes.checks |= dict(steps=5)
+sizes.batches |= dict(steps=20, every=10)
+sizes.diagram = dict(shares=(0.3, 0.7), steps=3)
+""",
+        'DIAGRAM = sizes.diagram is not None and (not FULL or device.type == "cuda")',
+    ),
+    "he2026_modular_addition": (
+        """
+sizes.vote |= dict(draws=4, counts=(4, 16))
+sizes.flow |= dict(neurons=20, step=4.0)
+sizes.descent |= dict(width=32, seeds=2, steps=60)
+sizes.pure |= dict(width=32, seeds=2, steps=20)
+sizes.quadratic |= dict(width=32, seeds=2, steps=20)
+sizes.relu |= dict(widths={23: 64, 29: 64, 31: 64}, seeds=2, steps=20)
+sizes.large |= dict(p=29, width=64, seeds=2, steps=5)
+sizes.grokking |= dict(widths={23: 64, 29: 64, 31: 64}, seeds=2, steps=60, every=20)
+sizes.controls |= dict(steps=20)
+""",
+        'LARGE = FULL and device.type == "cuda"',
+    ),
+    "humayun2024_always_grok": (
+        """
+sizes.seeds, sizes.steps, sizes.width, sizes.test, sizes.train, sizes.probes, sizes.slice = 2, 200, 50, 100, 1000, 8, 20
+sizes.random_labels, sizes.linear = dict(steps=40, share=1.0), dict(steps=20)
+sizes.complexity |= dict(points=100, boundary=10, pairs=60, final=100, radius=2.0, smaller=1.0)
+sizes.attack |= dict(points=10, steps=3)
+""",
+        'LARGE = device.type == "cuda"',
     ),
     "bai2022_convex_relu": (
         """
@@ -218,10 +263,13 @@ def test_every_branch_of_the_paper_profile_runs(slug, tmp_path):
     path.write_text(code, encoding="utf-8")
     made_up = tmp_path / "made up"
     made_up.mkdir()
-    images = np.random.default_rng(0).integers(256, size=(200, 784), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(128, size=(200, 784), dtype=np.uint8)
     labels = (3 + 5 * (np.arange(200) % 2)).astype(np.uint8)
-    (made_up / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(16) + images.tobytes()))
-    (made_up / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes(8) + labels.tobytes()))
+    images[labels == 8, :392] += 100  # the upper half is brighter
+    for part in ("train", "t10k"):
+        for kind, values in (("images-idx3", images.reshape(-1, 28, 28)), ("labels-idx1", labels)):
+            head = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
+            (made_up / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(head + values.tobytes()))
     rng = np.random.default_rng(1)
     ring = {v: [(v - 1) % 60, (v + 1) % 60, int(rng.integers(60))] for v in range(60)}
     cora = {

@@ -31,6 +31,7 @@ PACKAGES = {
     "domains": [],
     "convex": [],
     "splines": ["pykan==0.2.8"],
+    "grokking": ["einops==0.8.1"],
     "build": [],
 }
 REPOSITORIES = {
@@ -39,6 +40,13 @@ REPOSITORIES = {
             "nn-extrapolate/feedforward",
             "https://github.com/jinglingli/nn-extrapolate",
             "b41b52e463f676dd7fdd5a48d85e1f6517830875",
+        )
+    ],
+    "grokking": [
+        (
+            "modular-addition-feature-learning/src",
+            "https://github.com/Y-Agent/modular-addition-feature-learning",
+            "bcb280dce4a6e6824b345bbd36c3503ead1ed80e",
         )
     ],
 }

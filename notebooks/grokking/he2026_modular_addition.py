@@ -228,6 +228,9 @@ chapter.control(
         f"runs of {SEEDS} that reach 95 % no sooner than with decay": above(SEEDS - 0.5),
         "final participation ratio: without - with decay": below(0),
         "final test accuracy": reported(),
+        "t95(training)": reported(),
+        "t95(test)": reported(),
+        "runs that reach 95 % of the test pairs": reported(),
     },
     note="Without decay the test accuracy creeps up too, so it is not asked to stay at the plateau. "
     + PILOT,
@@ -263,6 +266,7 @@ chapter.claim(
             else reported(),
             f"p = {p}: rise afterwards": above(0) if p in JUDGED else reported(),
             f"p = {p}: t95(training)": reported(),
+            f"p = {p}: t95(test)": reported(),
             f"p = {p}: runs of {SEEDS} that reach 95 % of the test pairs": reported(),
             f"p = {p}: final test accuracy": reported(),
             f"p = {p}: final participation ratio": reported(),
@@ -1073,6 +1077,7 @@ for p, run in runs.items():
         f"p = {p}: rise of the participation ratio between them": estimate.paired_difference(i2, i1),
         f"p = {p}: rise afterwards": estimate.paired_difference(i3, i2),
         f"p = {p}: t95(training)": estimate.median(first.step),
+        f"p = {p}: t95(test)": estimate.median(second.step),
         f"p = {p}: runs of {SEEDS} that reach 95 % of the test pairs": estimate.count(second.reached),
         f"p = {p}: final test accuracy": estimate.mean(final),
         f"p = {p}: final participation ratio": estimate.mean(i3),
@@ -1121,6 +1126,9 @@ chapter.measure(
             plain.curves["ipr"][-1], decayed.curves["ipr"][-1]
         ),
         "final test accuracy": estimate.mean(plain.curves["test"][-1]),
+        "t95(training)": estimate.median(plain.t95["train"].step),
+        "t95(test)": estimate.median(plain.t95["test"].step),
+        "runs that reach 95 % of the test pairs": estimate.count(plain.t95["test"].reached),
     },
 )
 chapter.measure(

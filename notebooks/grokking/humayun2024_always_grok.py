@@ -106,6 +106,9 @@ chapter.claim(
         "final, stronger attack": reported(),
         "gain, stronger attack": reported(),
         "final, attacks made at step 1000": reported(),
+        "median t_clean": reported(),
+        "median t_rob": reported(),
+        "runs with a gain": reported(),
     },
     paper="onset about 1e4 of 1e5 steps",
     source="Figures 1 and 2, MNIST",
@@ -472,6 +475,9 @@ chapter.measure(
         "final, stronger attack": estimate.mean(strong_final),
         "gain, stronger attack": estimate.paired_difference(strong_final, strong_baseline),
         "final, attacks made at step 1000": estimate.mean(run["old attack"][-3:].mean(0)),
+        "median t_clean": estimate.median(robust.clean),
+        "median t_rob": estimate.median(robust.rob),
+        "runs with a gain": estimate.count(robust.rob > 0),
     },
 )
 

@@ -67,6 +67,11 @@ AT_START = ("random", "SNIP", "GraSP", "SynFlow") if FULL else ("random", "SNIP"
 RATES = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9) if FULL else (0.3, 0.6, 0.95)
 HIGH = 0.9 if FULL else 0.95
 TICKET = "ticket, k = 0.6"
+ONSETS = (
+    "epoch of 95 % training accuracy",
+    "epoch of 95 % test accuracy",
+    "runs that reach the latter",
+)
 
 chapter.control(
     "shuffled-mask",
@@ -92,6 +97,7 @@ chapter.claim(
         "τ dense / ticket, median": reported() if FULL else above(2, clear_of=1),
         "t_gen dense / ticket": reported() if FULL else above(2, clear_of=1),
     }
+    | {f"{arm}: {what}": reported() for arm in ("dense", "ticket", "random mask") for what in ONSETS}
     | ({"pruning rate with the smallest τ": above(0.55)} if FULL else {}),
     paper="smallest τ at pruning rate 0.7; 0.6 is the default",
     source="section 3, figures 2 and 3",
@@ -417,6 +423,13 @@ if FULL:
         paired=True,
     )
     delay["pruning rate with the smallest τ"] = smallest
+for label, arm in (("dense", dense), ("ticket", best), ("random mask", arms["random mask"])):
+    values = (
+        estimate.median(arm.mem.step),
+        estimate.median(arm.gen.step),
+        estimate.count(arm.gen.reached),
+    )
+    delay |= {f"{label}: {what}": v for what, v in zip(ONSETS, values, strict=True)}
 chapter.measure("c1", **delay)
 chapter.measure(
     "c2",

@@ -66,6 +66,11 @@ FULL = profile == "paper"
 PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
 ETAS, WIDTHS = (1e-2, 1e-1, 1.0, 10.0), (32, 256, 512, 1024, 2048)
 MODULI = (7, 8, 13, 16)
+ONSETS = (
+    "epoch of 95 % training accuracy",
+    "epoch of 95 % test accuracy",
+    "runs that reach the latter",
+)
 SEEDS, ENOUGH = (15, 11.5) if FULL else (5, 3.5)
 KEPT = (0.8, 0.9, 0.95)
 
@@ -153,6 +158,7 @@ chapter.claim(
         f"seeds of {SEEDS} that reach test accuracy 0.95 after train accuracy 0.99": above(ENOUGH),
         "final test accuracy, with decay - without": above(0.3, clear_of=0),
     }
+    | {f"{arm}: {what}": reported() for arm in ("decay", "no decay", "zero start") for what in ONSETS}
     | (
         {"final test accuracy without decay": below(0.2)}
         if FULL
@@ -721,6 +727,11 @@ if LARGE:
         onset(arms["decay"].steps, arms["decay"][n], v) for n, v in (("train", 0.99), ("test", 0.95))
     )
     last = {name: c["test"][-1] for name, c in arms.items()}
+    reached = {}
+    for name, c in arms.items():
+        mem, gen = (onset(c.steps, c[kind], 0.95) for kind in ("train", "test"))
+        values = estimate.median(mem.step), estimate.median(gen.step), estimate.count(gen.reached)
+        reached |= {f"{name}: {what}": v for what, v in zip(ONSETS, values, strict=True)}
     chapter.measure(
         "c4",
         **{
@@ -731,6 +742,7 @@ if LARGE:
                 last["decay"], last["no decay"]
             ),
             "final test accuracy without decay": estimate.mean(last["no decay"]),
+            **reached,
         },
     )
     sooner = []

@@ -40,7 +40,8 @@ def small_book(folder: Path, slugs: tuple[str, ...]) -> Path:
     (folder / "book" / "stories.yml").write_text("[]\n")
     for page in yaml.safe_load((folder / "book" / "parts.yml").read_text()):
         (folder / "book" / f"{page}.md").unlink()
-    (folder / "book" / "parts.yml").write_text("{}\n")
+    for listed in ("parts.yml", "delays.yml"):
+        (folder / "book" / listed).write_text("{}\n")
     entries = (ROOT / "references.bib").read_text()
     for slug in slugs:
         entries += f"@misc{{{slug}, author = {{Doe, Jo}}, title = {{{slug}}}, year = {{2024}}}}\n"

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from replib.build import outcome, part
 from replib.build.layout import BuildError, Layout
-from replib.build.part import Row
+from replib.build.part import Delay, Row
 from replib.claims import Verdict, above, below, between
 from replib.record import QuantityRecord
 
@@ -86,5 +86,42 @@ def test_every_row_of_this_book_is_judged():
     layout = Layout(ROOT)
     for rows in part.read(layout).values():
         for row in rows:
-            found = part.find(row, outcome.published(layout, row.chapter, "quick"))[1]
-            assert found.judged, row
+            record = outcome.published(layout, row.chapter, "quick")
+            assert part.find(row.claim, row.quantity, row.chapter, record)[1].judged, row
+
+
+def test_every_delay_of_this_book_is_measured_and_in_order():
+    layout = Layout(ROOT)
+    for rows in part.read_delays(layout).values():
+        for row in rows:
+            record = outcome.published(layout, row.chapter, "quick")
+            first, second, runs = (
+                part.find(row.claim, name, row.chapter, record)[1]
+                for name in (row.memorises, row.generalises, row.runs)
+            )
+            assert first.value <= second.value, row
+            assert 0 <= runs.value <= runs.n, row
+
+
+@given(st.floats(0, 1e5), st.floats(0, 1e5), st.floats(1, 1e5), st.booleans())
+def test_a_delay_is_drawn_in_order_and_inside(first, later, beyond, reached):
+    second = first + later
+    svg = ElementTree.fromstring(part.interlude(first, second, second + beyond, reached))
+    dots = [float(c.get("cx")) for c in svg.findall("circle")]
+    assert len(dots) == 1 + reached
+    assert dots == sorted(dots)
+    assert all(0 <= x <= part.WIDTH for x in dots)
+    assert svg[1].get("class") == ("interval" if reached else "waiting")
+
+
+def test_delays_say_which_runs_never_generalise(record):
+    chapters = {"a": SimpleNamespace(quick=record, page="part/a.html", authors="A & B")}
+    claim = record.claims[0]
+    name = claim.quantities[0].name
+    html = part.delays([Delay("a", claim.id, name, name, name, "A <setting>")], chapters)
+    assert "A &lt;setting&gt;" in html
+    assert f"of {claim.quantities[0].n} runs" in html
+    failed = {"a": SimpleNamespace(quick=None, page="part/a.html", authors="A")}
+    assert "run failed" in part.delays([Delay("a", claim.id, name, name, name, "x")], failed)
+    with pytest.raises(BuildError, match="measures no 'nothing'"):
+        part.delays([Delay("a", claim.id, "nothing", name, name, "x")], chapters)

@@ -1,6 +1,6 @@
-"""The summary figure of a part: one headline number per row, drawn against its criterion.
+"""The summary figures of a part: headline numbers drawn against their criteria, and delays on one time axis.
 
-``book/parts.yml`` names the rows; all numbers come from the records of this build.
+``book/parts.yml`` and ``book/delays.yml`` name the rows; all numbers come from the records of this build.
 """
 
 import math
@@ -45,6 +45,77 @@ def read(layout: Layout) -> dict[str, list[Row]]:
     return found
 
 
+@dataclass(frozen=True)
+class Delay:
+    """A setting and the claim or control of a chapter that measured when it memorises and when it generalises.
+
+    Attributes:
+        memorises, generalises: quantities, both in steps.
+        runs: the quantity that counts the runs which generalise.
+    """
+
+    chapter: str
+    claim: str
+    memorises: str
+    generalises: str
+    runs: str
+    says: str
+
+
+def read_delays(layout: Layout) -> dict[str, list[Delay]]:
+    """Part -> its delays, from ``book/delays.yml``."""
+    listed = yaml.safe_load((layout.root / "book" / "delays.yml").read_text(encoding="utf-8"))
+    return {part: [Delay(**row) for row in rows] for part, rows in listed.items()}
+
+
+def delays(rows: Iterable[Delay], chapters: dict[str, Chapter]) -> str:
+    """The settings as a table: two events of each on one logarithmic time axis."""
+    found = []
+    for row in rows:
+        record = chapters[row.chapter].quick
+        names = (row.memorises, row.generalises, row.runs)
+        found.append((row, None if record is None else [find(row.claim, n, row.chapter, record)[1] for n in names]))
+    last = max((q[1].value for _, q in found if q), default=10.0)
+    body, e = "", render.escape
+    for row, quantities in found:
+        chapter = chapters[row.chapter]
+        link = f'<a href="{chapter.page}">{e(chapter.authors)}</a>'
+        body += f'<tr><th scope="row">{e(row.says)} <span class="detail">{link}</span></th>'
+        if quantities is None:
+            body += "<td>run failed</td></tr>"
+            continue
+        first, second, runs = quantities
+        most = runs.value > runs.n / 2
+        reached = f"{runs.value:g} of {runs.n} runs"
+        late = f"{second.value:g}" if most else f"not by {second.value:g}"
+        body += (
+            f'<td data-label="Time, logarithmic">{interlude(first.value, second.value, last, most)}</td>'
+            f'<td data-label="Memorises, generalises"><b>{first.value:g}, {e(late)}</b> '
+            f'<span class="criterion">{e(reached)}</span></td></tr>'
+        )
+    columns = ("Setting", f"Steps from 1 to {last:g}, logarithmic", "Memorises, generalises")
+    return render.table("summary", "When each setting memorises (open) and generalises (filled)", columns, body)
+
+
+def interlude(first: float, second: float, last: float, reached: bool) -> str:
+    """Two events on a logarithmic axis from 1 to ``last``: an open dot, and a filled one if it was reached."""
+
+    def at(step: float) -> float:
+        share = math.log(max(step, 1)) / math.log(max(last, 2))
+        return round(6 + (WIDTH - 12) * min(share, 1), 1)
+
+    middle = HEIGHT / 2
+    label = f"memorises at {first:g}, " + (f"generalises at {second:g}" if reached else f"does not by {second:g}")
+    end = f'<circle cx="{at(second)}" cy="{middle:g}" r="4.5"/>' if reached else ""
+    return (
+        f'<svg class="bullet" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
+        f'aria-label="{render.escape(label)}"><line x1="0" x2="{WIDTH}" y1="{middle:g}" y2="{middle:g}" class="axis"/>'
+        f'<line x1="{at(first)}" x2="{at(second)}" y1="{middle:g}" y2="{middle:g}" '
+        f'class="{"interval" if reached else "waiting"}"/>'
+        f'<circle class="open" cx="{at(first)}" cy="{middle:g}" r="4.5"/>{end}</svg>'
+    )
+
+
 def summary(rows: Iterable[Row], chapters: dict[str, Chapter]) -> str:
     """The rows as a table with a drawing in each."""
     body, e = "", render.escape
@@ -54,7 +125,7 @@ def summary(rows: Iterable[Row], chapters: dict[str, Chapter]) -> str:
         if chapter.quick is None:
             body += f'<tr><th scope="row">{e(row.says)} <span class="detail">{link}</span></th><td>run failed</td></tr>'
             continue
-        claim, quantity = find(row, chapter.quick)
+        claim, quantity = find(row.claim, row.quantity, row.chapter, chapter.quick)
         to_claim = f"{chapter.page}#{render.anchor(chapter.quick, claim.id)}"
         body += (
             f'<tr><th scope="row">{e(row.says)} <span class="detail">{link}</span></th>'
@@ -67,17 +138,17 @@ def summary(rows: Iterable[Row], chapters: dict[str, Chapter]) -> str:
     return render.table("summary", "One number per question", columns, body)
 
 
-def find(row: Row, record: Record) -> tuple[ClaimRecord, QuantityRecord]:
-    """A row's claim and number in its chapter's record.
+def find(claim: str, quantity: str, chapter: str, record: Record) -> tuple[ClaimRecord, QuantityRecord]:
+    """A claim or control, and a number of it, in a chapter's record.
 
     Raises:
         BuildError: there is no such number.
     """
-    for claim in record.claims:
-        for quantity in claim.quantities:
-            if (claim.id, quantity.name) == (row.claim, row.quantity):
-                return claim, quantity
-    raise BuildError(f"book/parts.yml: {row.chapter} measures no {row.quantity!r} in claim {row.claim}")
+    for candidate in (*record.claims, *record.controls):
+        for number in candidate.quantities:
+            if (candidate.id, number.name) == (claim, quantity):
+                return candidate, number
+    raise BuildError(f"book/parts.yml or delays.yml: {chapter} measures no {quantity!r} in {claim}")
 
 
 def accepted(criterion: str) -> tuple[float, float]:

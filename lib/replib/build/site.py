@@ -111,6 +111,7 @@ def stage(layout: Layout) -> None:
         "growth": _growth(layout, chapters),
         "peers": _peers(layout),
         **{f"part_{name}": part.summary(rows, book.chapters) for name, rows in part.read(layout).items()},
+        **{f"delays_{name}": part.delays(rows, book.chapters) for name, rows in part.read_delays(layout).items()},
     }
     for path in sorted((layout.root / "book").rglob("*.md")):
         text = path.read_text(encoding="utf-8")

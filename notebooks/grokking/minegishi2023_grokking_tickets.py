@@ -609,4 +609,5 @@ chapter.report()
 # keeps the ticket's share in each matrix, so it rules out that those shares alone are the cause.
 #
 # **Where this run differs.** Pairs are counted with $a \le b$, $p(p+1)/2$ of them, as in the official code; the paper's text
-# has $p(p-1)/2$. Losses are in single precision. Arms that fail are cut at the window, so their ratios are lower bounds.
+# has $p(p-1)/2$. Losses are in single precision. Arms that fail are cut at the window, so their ratios are lower bounds, and
+# equal for all arms in which no network generalises.

@@ -106,8 +106,8 @@ def floor(xi):
 #
 # A fraction $\alpha$ of all pairs trains. A fraction $\xi$ of the training points is *corrupted*: it gets a label drawn
 # uniformly from all classes. A network that answers the true label everywhere therefore has training accuracy
-# $1-\xi+\xi/p$; this number is called the floor below. The IPR is the periodicity of a neuron, defined further down;
-# a neuron with IPR of at least 0.5 is called periodic.
+# $1-\xi+\xi/p$; this number is called the floor below. The IPR is the periodicity of a neuron, defined further down. A
+# neuron with IPR of at least 0.5 is called periodic.
 
 # %% tags=["hide-input"]
 PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."

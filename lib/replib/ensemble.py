@@ -223,7 +223,7 @@ def train(
             count for it. Training ends when all have stopped.
 
     Raises:
-        ValueError: ``loss`` does not give one number per network, or patience without validation.
+        ValueError: ``loss`` does not give one number per network, patience without validation, or too few batches.
         TypeError: an optimiser that couples the networks.
     """
     if patience is not None and validation is None:
@@ -255,9 +255,16 @@ def train(
             running.logical_and_(~out)
         return {}
 
+    def step_loss() -> Tensor:
+        try:
+            indices = next(drawn)
+        except StopIteration:
+            raise ValueError(f"the batches ran out before {steps} steps: give one for each, or for ever") from None
+        return loss(ensemble, indices)
+
     descend(
         ensemble.parameters(),
-        lambda: loss(ensemble, next(drawn)),
+        step_loss,
         steps,
         optimizer,
         probes=[*range(every, steps, every), steps] if steps else (),

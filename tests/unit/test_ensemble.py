@@ -211,5 +211,8 @@ def test_misuse():
         train(Ensemble(lambda: mlp(4, 8), SEEDS), lambda n, i: n(x).mean(), batches(1), 1, partial(SGD, lr=1e-3))
     with pytest.raises(ValueError, match="validation function"):
         train(Ensemble(lambda: mlp(4, 8), SEEDS), mean_squared_error(x, y), batches(1), 1, SGD, patience=2)
+    few = [torch.zeros(len(SEEDS), 2, dtype=torch.long)]
+    with pytest.raises(ValueError, match="ran out before 3 steps"):
+        train(Ensemble(lambda: mlp(4, 8), SEEDS), mean_squared_error(x, y), few, 3, partial(SGD, lr=1e-3))
     with pytest.raises(ValueError, match="batch size"):
         Minibatches([torch_generator(1)], 0, 4)

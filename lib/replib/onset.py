@@ -5,6 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from replib import estimate
+from replib.estimate import Estimate
+
+# what ``delay`` reports of a setting; chapters declare these names
+DELAY = ("memorises at step", "generalises at step", "runs that generalise")
+
 
 @dataclass(frozen=True)
 class Onset:
@@ -50,3 +56,14 @@ def onset(steps: ArrayLike, curves: ArrayLike, level: float, *, after: ArrayLike
     there = (curves >= level) & (steps[:, None] >= np.asarray(after, float))
     reached = there.any(0)
     return Onset(np.where(reached, steps[there.argmax(0)], steps[-1]), reached)
+
+
+def delay(setting: str, memorised: Onset, generalised: Onset) -> dict[str, Estimate]:
+    """When the runs of a setting memorise and when they generalise, named ``f"{setting}: {what}"`` after ``DELAY``.
+
+    Returns:
+        medians over the runs of both steps, where a run that never gets there counts with its last observed step, and
+        how many runs generalise.
+    """
+    found = (estimate.median(memorised.step), estimate.median(generalised.step), estimate.count(generalised.reached))
+    return {f"{setting}: {what}": value for what, value in zip(DELAY, found, strict=True)}

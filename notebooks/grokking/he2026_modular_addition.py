@@ -45,7 +45,7 @@ from replib.data import modular
 from replib.descent import descend, log_spaced
 from replib.fourier import harmonics, ipr, wrap
 from replib.models.pairs import PairNetwork
-from replib.onset import onset
+from replib.onset import DELAY, delay, onset
 from replib.randomness import numpy_generator, torch_generator
 from torch.nn.functional import one_hot
 from torch.optim import SGD, AdamW
@@ -228,10 +228,8 @@ chapter.control(
         f"runs of {SEEDS} that reach 95 % no sooner than with decay": above(SEEDS - 0.5),
         "final participation ratio: without - with decay": below(0),
         "final test accuracy": reported(),
-        "t95(training)": reported(),
-        "t95(test)": reported(),
-        "runs that reach 95 % of the test pairs": reported(),
-    },
+    }
+    | {f"no decay: {what}": reported() for what in DELAY},
     note="Without decay the test accuracy creeps up too, so it is not asked to stay at the plateau. "
     + PILOT,
 )
@@ -265,9 +263,7 @@ chapter.claim(
             if p in JUDGED
             else reported(),
             f"p = {p}: rise afterwards": above(0) if p in JUDGED else reported(),
-            f"p = {p}: t95(training)": reported(),
-            f"p = {p}: t95(test)": reported(),
-            f"p = {p}: runs of {SEEDS} that reach 95 % of the test pairs": reported(),
+            **{f"p = {p}: {what}": reported() for what in DELAY},
             f"p = {p}: final test accuracy": reported(),
             f"p = {p}: final participation ratio": reported(),
         }.items()
@@ -276,7 +272,8 @@ chapter.claim(
     "participation ratio 0.167 to 0.836 (p = 23)",
     source="section on grokking; published logs",
     needs=("no-decay", "identity", "random-table"),
-    note="At least four of five runs. " + PILOT,
+    note="At least four of five runs. Memorises, generalises: 95 % of the training or test pairs are right. "
+    + PILOT,
 )
 chapter.claim(
     "c4b",
@@ -1076,9 +1073,7 @@ for p, run in runs.items():
         ),
         f"p = {p}: rise of the participation ratio between them": estimate.paired_difference(i2, i1),
         f"p = {p}: rise afterwards": estimate.paired_difference(i3, i2),
-        f"p = {p}: t95(training)": estimate.median(first.step),
-        f"p = {p}: t95(test)": estimate.median(second.step),
-        f"p = {p}: runs of {SEEDS} that reach 95 % of the test pairs": estimate.count(second.reached),
+        **delay(f"p = {p}", first, second),
         f"p = {p}: final test accuracy": estimate.mean(final),
         f"p = {p}: final participation ratio": estimate.mean(i3),
     }
@@ -1126,9 +1121,7 @@ chapter.measure(
             plain.curves["ipr"][-1], decayed.curves["ipr"][-1]
         ),
         "final test accuracy": estimate.mean(plain.curves["test"][-1]),
-        "t95(training)": estimate.median(plain.t95["train"].step),
-        "t95(test)": estimate.median(plain.t95["test"].step),
-        "runs that reach 95 % of the test pairs": estimate.count(plain.t95["test"].reached),
+        **delay("no decay", plain.t95["train"], plain.t95["test"]),
     },
 )
 chapter.measure(

@@ -45,7 +45,7 @@ from replib.claims import above, below, reported
 from replib.data import modular
 from replib.descent import descend
 from replib.models.pairs import pair_sums
-from replib.onset import onset
+from replib.onset import DELAY, delay, onset
 from replib.randomness import torch_generator
 from torch.nn.functional import cross_entropy
 
@@ -67,11 +67,6 @@ AT_START = ("random", "SNIP", "GraSP", "SynFlow") if FULL else ("random", "SNIP"
 RATES = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9) if FULL else (0.3, 0.6, 0.95)
 HIGH = 0.9 if FULL else 0.95
 TICKET = "ticket, k = 0.6"
-ONSETS = (
-    "epoch of 95 % training accuracy",
-    "epoch of 95 % test accuracy",
-    "runs that reach the latter",
-)
 
 chapter.control(
     "shuffled-mask",
@@ -97,7 +92,7 @@ chapter.claim(
         "τ dense / ticket, median": reported() if FULL else above(2, clear_of=1),
         "t_gen dense / ticket": reported() if FULL else above(2, clear_of=1),
     }
-    | {f"{arm}: {what}": reported() for arm in ("dense", "ticket", "random mask") for what in ONSETS}
+    | {f"{arm}: {what}": reported() for arm in ("dense", "ticket", "random mask") for what in DELAY}
     | ({"pruning rate with the smallest τ": above(0.55)} if FULL else {}),
     paper="smallest τ at pruning rate 0.7; 0.6 is the default",
     source="section 3, figures 2 and 3",
@@ -409,7 +404,7 @@ def over_dense(name):
 
 
 best = arms[TICKET]
-delay = {
+delays = {
     "τ dense / ticket": estimate.paired_ratio(dense.tau, best.tau),
     "τ dense / ticket, median": estimate.median(dense.tau / best.tau),
     "t_gen dense / ticket": ratio("dense", TICKET),
@@ -422,15 +417,10 @@ if FULL:
         "rate of the smallest mean log τ",
         paired=True,
     )
-    delay["pruning rate with the smallest τ"] = smallest
+    delays["pruning rate with the smallest τ"] = smallest
 for label, arm in (("dense", dense), ("ticket", best), ("random mask", arms["random mask"])):
-    values = (
-        estimate.median(arm.mem.step),
-        estimate.median(arm.gen.step),
-        estimate.count(arm.gen.reached),
-    )
-    delay |= {f"{label}: {what}": v for what, v in zip(ONSETS, values, strict=True)}
-chapter.measure("c1", **delay)
+    delays |= delay(label, arm.mem, arm.gen)
+chapter.measure("c1", **delays)
 chapter.measure(
     "c2",
     **{

@@ -47,7 +47,7 @@ from replib.descent import descend
 from replib.ensemble import Ensemble
 from replib.models.mlp import mlp
 from replib.models.pairs import pair_sums
-from replib.onset import onset
+from replib.onset import DELAY, delay, onset
 from replib.randomness import numpy_generator, torch_generator
 
 chapter = begin("prieto2025_stability", profile, seed)
@@ -66,11 +66,6 @@ SEEDS = 5
 PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
 FRACTIONS = (0.4, 0.6, 0.7)
 ALL = SEEDS - 0.5
-ONSETS = (
-    "epoch of 95 % training accuracy",
-    "epoch of 95 % test accuracy",
-    "runs that reach the latter",
-)
 
 chapter.control(
     "projection",
@@ -166,11 +161,13 @@ chapter.claim(
     {
         "cosine of -gradient and weights, 200 epochs after the fit": above(0.8 if FULL else 0.6),
         "the same minus its value at the start": above(0.3),
+        "the same at the fit": reported(),
+        "the same at the end of the run": reported(),
     },
     paper="up to 0.9",
     source="figure 5",
     needs=("only-scaling",),
-    note=PILOT,
+    note="The mean over the 200 epochs that follow the fit. " + PILOT,
 )
 chapter.claim(
     "c5",
@@ -182,11 +179,11 @@ chapter.claim(
         "delay of the test accuracy, projected - weight decay, epochs": below(0),
         "the same with the official wrapper's settings: seeds that get there": reported(),
     }
-    | {f"{arm}: {what}": reported() for arm in ("projected", "decayed", "plain") for what in ONSETS},
+    | {f"{arm}: {what}": reported() for arm in ("projected", "decayed", "plain") for what in DELAY},
     paper="100 % test accuracy within 300 epochs (addition modulo 113, 40 % of the pairs)",
     source="figures 1a and 6; official scripts",
     needs=("projection", "random-direction"),
-    note=PILOT,
+    note="Memorises, generalises: 95 % of the training or test pairs are right. " + PILOT,
 )
 chapter.claim(
     "c6",
@@ -645,11 +642,15 @@ chapter.measure(
         "the same minus its value at the start": estimate.paired_difference(
             aligned, plain["output"][0]
         ),
+        "the same at the fit": estimate.mean(
+            plain["output"][np.searchsorted(plain.steps, fit.step), np.arange(SEEDS)]
+        ),
+        "the same at the end of the run": estimate.mean(plain["output"][-1]),
     },
 )
 onsets = {name: [onset(c.steps, c[n], 0.95) for n in ("train", "test")] for name, c in
           (("plain", plain), ("projected", projected), ("decayed", decayed), ("official", official))}  # fmt: skip
-delay = {name: test.step - train.step for name, (train, test) in onsets.items()}
+lag = {name: test.step - train.step for name, (train, test) in onsets.items()}
 chapter.measure(
     "c5",
     **{
@@ -657,22 +658,15 @@ chapter.measure(
             onsets["projected"][1].reached
         ),
         "delay of the test accuracy, projected - weight decay, epochs": estimate.paired_difference(
-            delay["projected"], delay["decayed"]
+            lag["projected"], lag["decayed"]
         ),
         "the same with the official wrapper's settings: seeds that get there": estimate.count(
             onsets["official"][1].reached
         ),
         **{
-            f"{arm}: {what}": value
+            key: value
             for arm in ("projected", "decayed", "plain")
-            for what, value in zip(
-                ONSETS,
-                (
-                    *(estimate.median(o.step) for o in onsets[arm]),
-                    estimate.count(onsets[arm][1].reached),
-                ),
-                strict=True,
-            )
+            for key, value in delay(arm, *onsets[arm]).items()
         },
     },
 )
@@ -875,7 +869,9 @@ chapter.report()
 # here; the caption of the last figure gives both. The rescaling to the length of the gradient stands in the code, not in
 # the paper's definition. And strong weight decay also generalises early at this learning rate: nothing here says that
 # perpGrad is the fastest way. Nor does the alignment wait for the fit: it is there after the first few epochs, dips, and
-# comes back.
+# comes back. So the average over the 200 epochs after the fit, which was fixed before as the number to judge, holds the
+# climb out of that dip, and lies below what the alignment reaches in the end; the table of c4 gives the cosine at the fit
+# and at the end of the run beside it.
 #
 # **Where this run differs.** Pairs keep their order from epoch to epoch, where the official code shuffles them. The loss
 # of each precision is written out operation by operation.

@@ -47,7 +47,7 @@ from replib.descent import descend
 from replib.estimate import Estimate
 from replib.fourier import harmonics
 from replib.models.pairs import PairNetwork, pair_sums
-from replib.onset import onset
+from replib.onset import DELAY, delay, onset
 from replib.randomness import numpy_generator, torch_generator
 from scipy import stats
 
@@ -66,11 +66,6 @@ FULL = profile == "paper"
 PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
 ETAS, WIDTHS = (1e-2, 1e-1, 1.0, 10.0), (32, 256, 512, 1024, 2048)
 MODULI = (7, 8, 13, 16)
-ONSETS = (
-    "epoch of 95 % training accuracy",
-    "epoch of 95 % test accuracy",
-    "runs that reach the latter",
-)
 SEEDS, ENOUGH = (15, 11.5) if FULL else (5, 3.5)
 KEPT = (0.8, 0.9, 0.95)
 
@@ -158,7 +153,7 @@ chapter.claim(
         f"seeds of {SEEDS} that reach test accuracy 0.95 after train accuracy 0.99": above(ENOUGH),
         "final test accuracy, with decay - without": above(0.3, clear_of=0),
     }
-    | {f"{arm}: {what}": reported() for arm in ("decay", "no decay", "zero start") for what in ONSETS}
+    | {f"{arm}: {what}": reported() for arm in ("decay", "no decay", "zero start") for what in DELAY}
     | (
         {"final test accuracy without decay": below(0.2)}
         if FULL
@@ -166,7 +161,8 @@ chapter.claim(
     ),
     paper="M = 71: decay 2e-4 groks, 0 does not",
     source="figure 3",
-    note="Coupled L2 decay, as in the official code. " + PILOT,
+    note="Coupled L2 decay, as in the official code. Memorises, generalises: 95 % of the training or test pairs are right. "
+    + PILOT,
 )
 chapter.claim(
     "c5",
@@ -730,8 +726,7 @@ if LARGE:
     reached = {}
     for name, c in arms.items():
         mem, gen = (onset(c.steps, c[kind], 0.95) for kind in ("train", "test"))
-        values = estimate.median(mem.step), estimate.median(gen.step), estimate.count(gen.reached)
-        reached |= {f"{name}: {what}": v for what, v in zip(ONSETS, values, strict=True)}
+        reached |= delay(name, mem, gen)
     chapter.measure(
         "c4",
         **{

@@ -7,10 +7,11 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from replib import estimate, onset
 from replib.build import outcome, part
 from replib.build.layout import BuildError, Layout
 from replib.build.part import Delay, Row
-from replib.claims import Verdict, above, below, between
+from replib.claims import Verdict, above, below, between, reported
 from replib.record import QuantityRecord
 
 from tests.conftest import ROOT
@@ -95,10 +96,7 @@ def test_every_delay_of_this_book_is_measured_and_in_order():
     for rows in part.read_delays(layout).values():
         for row in rows:
             record = outcome.published(layout, row.chapter, "quick")
-            first, second, runs = (
-                part.find(row.claim, name, row.chapter, record)[1]
-                for name in (row.memorises, row.generalises, row.runs)
-            )
+            first, second, runs = row.quantities(record)
             assert first.value <= second.value, row
             assert 0 <= runs.value <= runs.n, row
 
@@ -114,14 +112,24 @@ def test_a_delay_is_drawn_in_order_and_inside(first, later, beyond, reached):
     assert svg[1].get("class") == ("interval" if reached else "waiting")
 
 
-def test_delays_say_which_runs_never_generalise(record):
-    chapters = {"a": SimpleNamespace(quick=record, page="part/a.html", authors="A & B")}
-    claim = record.claims[0]
-    name = claim.quantities[0].name
-    html = part.delays([Delay("a", claim.id, name, name, name, "A <setting>")], chapters)
+def test_delays_say_which_runs_never_generalise(chapter):
+    early = onset.onset([0, 40, 900], [[0, 0, 0], [1, 1, 1], [1, 1, 1]], 0.95)
+    late = onset.onset([0, 40, 900], [[0, 0, 0], [0, 0, 0], [1, 0, 0]], 0.95)
+    settings = {"quick": early, "slow": late}
+    names = [f"{setting}: {what}" for setting in settings for what in onset.DELAY]
+    chapter.claim("d", "a delay", {name: reported() for name in names} | {"value": above(1)}, paper="none")
+    chapter.measure("guard", estimate.mean([0.1, 0.2, 0.3]))
+    chapter.measure("c1", estimate.mean([2.0, 3.0, 4.0]))
+    measured = {k: v for setting, end in settings.items() for k, v in onset.delay(setting, early, end).items()}
+    chapter.measure("d", **measured, value=estimate.mean([2.0, 3.0, 4.0]))
+    chapters = {"a": SimpleNamespace(quick=chapter.record(), page="part/a.html", authors="A & B")}
+    html = part.delays([Delay("a", "d", "quick", "A <setting>"), Delay("a", "d", "slow", "Another")], chapters)
     assert "A &lt;setting&gt;" in html
-    assert f"of {claim.quantities[0].n} runs" in html
+    assert "<b>40, 40</b>" in html
+    assert "3 of 3 runs" in html
+    assert "<b>40, not by 900</b>" in html
+    assert "1 of 3 runs" in html
     failed = {"a": SimpleNamespace(quick=None, page="part/a.html", authors="A")}
-    assert "run failed" in part.delays([Delay("a", claim.id, name, name, name, "x")], failed)
-    with pytest.raises(BuildError, match="measures no 'nothing'"):
-        part.delays([Delay("a", claim.id, "nothing", name, name, "x")], chapters)
+    assert "run failed" in part.delays([Delay("a", "d", "quick", "x")], failed)
+    with pytest.raises(BuildError, match="measures no 'nothing: memorises at step'"):
+        part.delays([Delay("a", "d", "nothing", "x")], chapters)

@@ -13,6 +13,7 @@ import yaml
 from replib import render
 from replib.build.catalogue import Chapter
 from replib.build.layout import BuildError, Layout
+from replib.onset import DELAY
 from replib.record import ClaimRecord, QuantityRecord, Record
 
 # pixels of a drawing, and how much of it lies beyond the outermost number on each side
@@ -47,19 +48,16 @@ def read(layout: Layout) -> dict[str, list[Row]]:
 
 @dataclass(frozen=True)
 class Delay:
-    """A setting and the claim or control of a chapter that measured when it memorises and when it generalises.
-
-    Attributes:
-        memorises, generalises: quantities, both in steps.
-        runs: the quantity that counts the runs which generalise.
-    """
+    """A setting whose delay a claim or control of a chapter reports, as named by :func:`replib.onset.delay`."""
 
     chapter: str
     claim: str
-    memorises: str
-    generalises: str
-    runs: str
+    setting: str
     says: str
+
+    def quantities(self, record: Record) -> list[QuantityRecord]:
+        """When it memorises, when it generalises, and how many runs do."""
+        return [find(self.claim, f"{self.setting}: {what}", self.chapter, record)[1] for what in DELAY]
 
 
 def read_delays(layout: Layout) -> dict[str, list[Delay]]:
@@ -73,8 +71,7 @@ def delays(rows: Iterable[Delay], chapters: dict[str, Chapter]) -> str:
     found = []
     for row in rows:
         record = chapters[row.chapter].quick
-        names = (row.memorises, row.generalises, row.runs)
-        found.append((row, None if record is None else [find(row.claim, n, row.chapter, record)[1] for n in names]))
+        found.append((row, None if record is None else row.quantities(record)))
     last = max((q[1].value for _, q in found if q), default=10.0)
     body, e = "", render.escape
     for row, quantities in found:

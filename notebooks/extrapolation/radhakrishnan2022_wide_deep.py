@@ -206,6 +206,7 @@ chapter.claim(
     }
     | (
         {f"excess error at n = {sizes.consistency['sizes'][-1]}": below(0.02)}
+        | {f"excess error times log n, at the largest n / at n = {LARGEST}": reported()}
         | {
             f"d = {d}, excess error of {m}": reported()
             for d in sizes.spheres["dimensions"]
@@ -839,7 +840,10 @@ optimal[f"ReLU kernel of 3 layers, n = {n}: error of ψ minus its"] = estimate.p
 
 # %%
 if FULL:
-    optimal[f"excess error at n = {sizes.consistency['sizes'][-1]}"] = estimate.mean(excess[:, -1])
+    optimal[f"excess error at n = {s['sizes'][-1]}"] = estimate.mean(excess[:, -1])
+    optimal[f"excess error times log n, at the largest n / at n = {LARGEST}"] = estimate.paired_ratio(
+        excess[:, -1] * np.log(s["sizes"][-1]), excess[:, at(LARGEST)] * np.log(LARGEST)
+    )
     s = sizes.spheres
     for d in s["dimensions"]:
         found, table = {m: [] for m in METHODS}, log_singular(cubic(d))
@@ -1052,6 +1056,10 @@ chapter.report()
 #
 # "Increasing in $L$" for the cubic became a positive rise, interval above 0, from each of 10, 200, 1000 and 5000
 # layers to the next, in the paper profile also to the deepest. "Must not fall" for the wrong exponent became a change
-# whose interval lies above 0. Bounds on 1-NN and majority were applied to both distributions. The criterion of c4 for
-# the paper profile, on the excess error at 100 000 points, is judged there in addition to those of the quick one. The
-# control `recursion`, the numbers on the norm and the exponent at a hundred layers were added here.
+# whose interval lies above 0: stricter than was asked, and kept. The rise is small, because that classifier is close
+# to a majority vote at every $n$; eight draws can leave its sign open, and with it c4. Bounds on 1-NN and majority
+# were applied to both distributions. The criterion of c4 for the paper profile, on the excess error at 100 000 points,
+# is judged there in addition to those of the quick one. Its bound was reasoned, without a trial. Scales of distance
+# win like $\log n$ here, so a slow fall is expected; the product of excess error and $\log n$ is reported beside it,
+# and would stay level if the error fell like $1/\log n$. The control `recursion`, the numbers on the norm and the
+# exponent at a hundred layers were added here.

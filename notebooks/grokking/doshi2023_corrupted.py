@@ -808,7 +808,7 @@ else:
 # %% tags=["hide-input"]
 with plots.figure(columns=3, size=(11, 3.2)) as (fig, axes):
     columns = {"IPR": [], "gain": []}
-    for k, (name, run) in enumerate({"with": with_norm, "without": without}.items()):
+    for k, (name, run) in enumerate({"normalised": with_norm, "plain": without}.items()):
         for kind, style in (("train", "-"), ("test", "--")):
             step = run.curves.steps
             axes[0].plot(
@@ -816,8 +816,8 @@ with plots.figure(columns=3, size=(11, 3.2)) as (fig, axes):
             )
     axes[0].axhline(floor(s["xi"]), color="gray", ls=":")
     axes[0].set(xlabel="step", ylabel="accuracy", title="mini-batches, no decay")
-    axes[0].legend(fontsize="x-small", loc="lower right")
-    for k, (name, values) in enumerate({"with": normed, "without": plain}.items()):
+    axes[0].legend(fontsize="small")
+    for k, (name, values) in enumerate({"normalised": normed, "plain": plain}.items()):
         neurons = np.histogram(values, BINS)[0] / len(seeds)
         axes[1].stairs(neurons, BINS, color=plots.PALETTE[k], ls=("-", "--")[k], lw=1.5, label=name)
     axes[1].set(xlabel="IPR of a neuron", ylabel="neurons per network", title="periodicity")

@@ -39,6 +39,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator
 from replib import estimate, plots
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
@@ -563,6 +564,8 @@ if not FULL:
         axes[0].set(xscale="log", yscale="log", xlabel="M", ylabel="pairs")
         axes[0].set_xticks(moduli, [str(v) for v in moduli], minor=False)
         axes[0].minorticks_off()
+        axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes[0].yaxis.set_major_formatter("{x:,.0f}")
         axes[0].legend()
         for k, m in enumerate(s["moduli"]):
             n = np.array(list(found[m].seen))

@@ -25,8 +25,9 @@
 # **What was found here.** Every claim that these sizes can test holds. The closed form of the vote is exact, and
 # trained networks show its two ghosts. The flow of the theory, started from a neuron's own random weights, names the
 # frequency that this neuron ends with for most neurons, and for nearly all that grew while the theory's assumption
-# held; neither phase nor size alone does. Networks with ReLU become single cosines with matching phases. Grokking comes
-# in the stated order, and the plateau before it is, run by run, the share of test pairs whose mirror image was trained.
+# held; neither phase nor size alone does. Neurons with ReLU settle on one dominant frequency with matching phases.
+# Grokking comes in the stated order, and the plateau before it is, run by run, the share of test pairs whose mirror
+# image was trained.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -58,12 +59,13 @@ device = torch.device("cuda" if FULL and torch.cuda.is_available() else "cpu")
 # %% [markdown]
 # ## Sizes
 #
-# `quick` has the paper's own moduli, $p = 23$ for the mechanism and $p = 31$ for grokking, and learning rates 10 and 20
+# `quick` has the paper's own moduli, $p = 23$ for the mechanism and $p = 31$ for grokking, and learning rates 10 to 50
 # times the official ones, so that fewer steps are needed. The width at $p = 31$ is 512 instead of 931. In a pilot the
 # plateau and the order of the stages were the same at half and at twice this rate. Not $p = 23$ for grokking: it has few
 # test pairs, and in the pilot one run in three never reached 95 % of them.
 #
-# `paper` has the official rates, steps and widths, ReLU networks at $p = 23$, 29 and 31, the others at 23. By an
+# `paper` has the official rates, steps and widths, except for the lottery's plain gradient descent, whose rate and steps
+# are ours in all profiles; ReLU networks at $p = 23$, 29 and 31, the others at 23. By an
 # estimate from single steps it takes one processor core about one hour; $p = 97$ runs only where there is a GPU.
 
 # %% tags=["hide-input"]
@@ -133,13 +135,14 @@ chapter.control(
         "largest deviation from the closed form": above(1),
         "share of pairs right": equals(0.5, within=0.1),
     },
+    note=PILOT,
 )
 chapter.control(
     "one-frequency",
     "With one frequency the closed form fails, and still every pair comes out right, by a smaller margin.",
     {
         "largest deviation from the closed form": above(1),
-        "share of pairs right": equals(1, within=1e-9),
+        "share of pairs right": above(0.999),
         "smallest margin / that of all frequencies": below(1),
     },
 )
@@ -172,6 +175,7 @@ chapter.control(
     "shuffled",
     "Winners predicted from the start of another neuron agree as rarely as guesses do: 1/11.",
     equals(1 / 11, within=0.03),
+    note=PILOT,
 )
 chapter.claim(
     "c2",
@@ -192,7 +196,8 @@ chapter.claim(
     paper="no figures; direction only",
     source="abstract; section on the dynamics; official code",
     needs=("shuffled", "field"),
-    note="D = 2φ - ψ. Judged: gradient descent on a z² network. " + PILOT,
+    note="D = 2φ - ψ. Judged: gradient descent on a z² network; agreements are compared network by network, as paired "
+    "differences. " + PILOT,
 )
 COSINES = {
     "inverse participation ratio": above(0.6),
@@ -208,9 +213,10 @@ chapter.claim(
     "are used and the phases are spread over the circle.",
     COSINES
     | {f"p = {p}: inverse participation ratio": reported() for p in sizes.relu["widths"] if p > 23},
-    paper="inverse participation ratio 0.167 at the start, 0.649 at step 4800 (p = 23, ReLU)",
+    paper="inverse participation ratio 0.167 at the start, 0.649 at step 4800, accuracy 1.0 (p = 23, ReLU)",
     source="published log of the run at p = 23",
-    note="p = 23. Uniform phases give 1 in the last four. A square wave has the participation ratio 2/3.",
+    note="p = 23. Uniform phases give 1 in the last four. A square wave has the participation ratio 2/3. "
+    + PILOT,
 )
 chapter.claim(
     "c3b",
@@ -225,7 +231,7 @@ chapter.control(
     "spectrum ends less sparse.",
     {
         "training accuracy, smallest": above(0.999),
-        f"runs of {SEEDS} that reach 95 % no sooner than with decay": above(SEEDS - 0.5),
+        f"runs of {SEEDS} that reach 95 % later than with decay, or never": above(SEEDS - 0.5),
         "final participation ratio: without - with decay": below(0),
         "final test accuracy": reported(),
     }
@@ -247,7 +253,7 @@ chapter.control(
         "runs that reach 95 % of the test pairs": below(0.5),
         "rise of the participation ratio": equals(0, within=0.1),
     },
-    note="The margins 0.03 and 0.1 are those of c5 and c4.",
+    note="The margins 0.03 and 0.1 are those of c5 and c4. " + PILOT,
 )
 chapter.claim(
     "c4",
@@ -269,7 +275,7 @@ chapter.claim(
         }.items()
     },
     paper="95 % of training and of test pairs at step 1744 and 9431 (p = 23), 1387 and 6426 (29), 1302 and 5119 (31); "
-    "participation ratio 0.167 to 0.836 (p = 23)",
+    "final test accuracy 0.962, 0.995, 1.000; participation ratio 0.167 to 0.836 (p = 23)",
     source="section on grokking; published logs",
     needs=("no-decay", "identity", "random-table"),
     note="At least four of five runs. Memorises, generalises: 95 % of the training or test pairs are right. "
@@ -278,8 +284,9 @@ chapter.claim(
 chapter.claim(
     "c4b",
     "In the last stage the norm of the weights falls; the times are those of the published logs.",
-    {f"p = {p}: norm at the end / at its peak": below(1) for p in PRIMES}
+    {f"p = {p}: norm at the end / at its peak after t95(test)": below(1) for p in PRIMES}
     | {f"p = {p}: norm at the end / at t95(test)": reported() for p in PRIMES}
+    | {f"p = {p}: step of that peak": reported() for p in PRIMES}
     | {
         f"p = {p}: median t95(test) / logged": between(0.5, 2) if p in JUDGED else reported()
         for p in PRIMES
@@ -287,6 +294,8 @@ chapter.claim(
     paper="6426 (p = 29), 5119 (p = 31), 9431 (p = 23); three stages, the last one slow with a shrinking norm",
     source="section on grokking; published logs",
     needs=("no-decay", "identity", "random-table"),
+    note="The criterion on the norm asks for a fall, not for its size: a norm that still rises at the last probe fails it, a "
+    "small fall passes. When the peak comes, and the norm against that at t95(test), are reported.",
 )
 chapter.claim(
     "c5",
@@ -315,7 +324,7 @@ chapter.claim(
         "largest drift of α²β sin D, relative": below(1e-6),
         "equal sizes: share with |D| < 0.05 at the end": above(0.99),
         "random sizes: share with |D| < 0.05 at the end": above(0.99),
-        "trained z² network: smallest share of power at the frequency of the start": reported(),
+        "trained z² network: share of power at the frequency of the start, lower of both layers": reported(),
     },
     paper="exact",
     source="theorem on phase alignment; official code",
@@ -336,9 +345,9 @@ chapter.declarations()
 # $s\,N(0, 1)/\sqrt p$. Since $f(x, y) = f(y, x)$, training runs over the unordered pairs, each weighted by how many of
 # its two orders are in the training set. That is exact and halves the cost.
 #
-# A neuron is read by its Fourier coefficients: $\theta[j] = c + \sum_k \alpha_k \cos(w_k j + \varphi_k)$ and
-# $\xi[j] = c' + \sum_k \beta_k\cos(w_k j + \psi_k)$ with $w_k = 2\pi k/p$, $k = 1, \dots, K = (p-1)/2$. The
-# *misalignment* is $D_k = 2\varphi_k - \psi_k$. The *inverse participation ratio* $\sum_k \alpha_k^4/(\sum_k\alpha_k^2)^2$ is 1 for one
+# A neuron is read by its Fourier coefficients: $\theta[j] = c + \sum_k \alpha_k \cos(w_k j + \varphi_k)$ and $\xi[j] =
+# c' + \sum_k \beta_k\cos(w_k j + \psi_k)$ with $w_k = 2\pi k/p$, $k = 1, \dots, K = (p-1)/2$. The *misalignment* is
+# $D_k = 2\varphi_k - \psi_k$. The *inverse participation ratio* $\sum_k \alpha_k^4/(\sum_k\alpha_k^2)^2$ is 1 for one
 # frequency and about $2/(K+1)$ at the start. It is averaged over neurons and over both layers; the mean $c$ is left
 # out.
 
@@ -419,7 +428,8 @@ def train(net, table, steps, **options):
 # $$\frac1N\sum_{k,\varphi} f_j = \frac p4\,1[j = x+y] + \frac p8\,\bigl(1[j = 2x] + 1[j = 2y]\bigr) - \frac12 .$$
 #
 # The right class wins, with two *ghosts* of half its weight, at twice the inputs. For $N = 4$ a term with $4\varphi$
-# survives: a third ghost at $-(x + y)$, as tall as the right class, so that the two tie. With $N$ random phases the
+# survives, and the whole pattern appears once more, mirrored: at $-(x + y)$ as tall as the right class, so that the two
+# tie, and at $-2x$ and $-2y$ half as tall. With $N$ random phases the
 # rest cancels only on average, and the error should fall like $N^{-1/2}$.
 
 
@@ -522,9 +532,9 @@ chapter.measure(
 # Misalignment decays from every start but $\pi$, and growth is proportional to $\cos D$. All frequencies of a neuron
 # therefore race, and the flow blows up in finite time: who comes first ends the race, because the loss is then gone.
 # $\alpha^2 - 2\beta^2$ and $\alpha^2\beta\sin D$ stay constant and test the integrator, a Runge-Kutta method of fourth
-# order. A frequency stops once its $\beta$ has reached the common level, ten times the mean start. The winner of a neuron
-# is the first to reach it, ties go to the larger $\beta$. The time of a step is in units of a start of size 0.02; other
-# sizes rescale time.
+# order. A frequency stops once its $\beta$ has reached the common level, ten times the mean start. The winner of a
+# neuron is the first to reach it, ties go to the larger $\beta$. The time of a step is in units of a start of size
+# 0.02; other sizes rescale time.
 
 
 # %%
@@ -775,7 +785,7 @@ chapter.measure(
             )
             for name, share in aligned.items()
         },
-        "trained z² network: smallest share of power at the frequency of the start": estimate.mean(
+        "trained z² network: share of power at the frequency of the start, lower of both layers": estimate.mean(
             np.min(kept, 0)
         ),
     },
@@ -1006,10 +1016,10 @@ figure_3
 # %% [markdown]
 # ## Grokking
 #
-# Now a quarter of the ordered pairs is held out, drawn at random, and weight decay is strong (2.0). A test pair
-# $(x, y)$ with $x \ne y$ whose mirror image $(y, x)$ was trained is solved as soon as the training pairs are. The
-# share of such pairs is about $0.75\,(1 - 1/p)$ on average, and it is known exactly for each split; it predicts the plateau. $t_{95}$ is the first
-# probe with 95 % accuracy.
+# Now a quarter of the ordered pairs is held out, drawn at random, and weight decay is strong (2.0). A test pair $(x,
+# y)$ with $x \ne y$ whose mirror image $(y, x)$ was trained is solved as soon as the training pairs are. The share of
+# such pairs is about $0.75\,(1 - 1/p)$ on average, and it is known exactly for each split; it predicts the plateau.
+# $t_{95}$ is the first probe with 95 % accuracy.
 #
 # Controls: no weight decay on the same splits; no activation; a random symmetric table in place of addition, which can
 # be memorised, mirror images included, but not generalised.
@@ -1069,7 +1079,7 @@ for p, run in runs.items():
     final = at(run, "test", end)
     measured["c4"] |= {
         f"p = {p}: runs of {SEEDS} with t95(test) / t95(training) ≥ 2": estimate.count(
-            second.over(first) >= 2
+            first.reached & second.reached & (second.over(first) >= 2)
         ),
         f"p = {p}: rise of the participation ratio between them": estimate.paired_difference(i2, i1),
         f"p = {p}: rise afterwards": estimate.paired_difference(i3, i2),
@@ -1077,9 +1087,13 @@ for p, run in runs.items():
         f"p = {p}: final test accuracy": estimate.mean(final),
         f"p = {p}: final participation ratio": estimate.mean(i3),
     }
-    norm = run.curves["norm"]
+    steps, norm = run.curves.steps, run.curves["norm"]
+    late = np.where(steps[:, None] >= second.step, norm, 0)
     measured["c4b"] |= {
-        f"p = {p}: norm at the end / at its peak": estimate.mean(norm[-1] / norm.max(0)),
+        f"p = {p}: norm at the end / at its peak after t95(test)": estimate.mean(
+            norm[-1] / late.max(0)
+        ),
+        f"p = {p}: step of that peak": estimate.median(steps[late.argmax(0)]),
         f"p = {p}: norm at the end / at t95(test)": estimate.mean(
             norm[-1] / at(run, "norm", second.step)
         ),
@@ -1113,9 +1127,9 @@ chapter.measure(
     "no-decay",
     **{
         "training accuracy, smallest": exactly(plain.curves["train"][-1].min(), "smallest of all runs"),
-        f"runs of {SEEDS} that reach 95 % no sooner than with decay": estimate.count(
-            ~plain.t95["test"].reached
-            | (decayed.t95["test"].reached & (plain.t95["test"].step > decayed.t95["test"].step))
+        f"runs of {SEEDS} that reach 95 % later than with decay, or never": estimate.count(
+            decayed.t95["test"].reached
+            & (~plain.t95["test"].reached | (plain.t95["test"].step > decayed.t95["test"].step))
         ),
         "final participation ratio: without - with decay": estimate.paired_difference(
             plain.curves["ipr"][-1], decayed.curves["ipr"][-1]

@@ -18,15 +18,15 @@
 #
 # **The question.** Why does grokking need regularisation? The paper's answer is about floating-point numbers. Once all
 # training labels are fitted, the loss falls fastest when all logits grow in proportion. They grow until the softmax
-# runs out of digits: the loss of a sample becomes exactly zero, and with it the part of its gradient that pulls the right
-# answer up. Weight decay keeps the logits small, so the digits never run out.
+# runs out of digits: the loss of a sample becomes exactly zero, and with it the part of its gradient that pulls the
+# right answer up. Weight decay keeps the logits small, so the digits never run out.
 #
 # **Why it matters.** If that is so, two small changes replace regularisation: a softmax that grows more slowly, and a
 # gradient from which the useless direction has been removed.
 #
 # **What was found here.** The collapse is there, to the last bit, later the more digits the softmax has, and never with
-# the slower softmax. The gradient does turn towards the weights. And with that direction removed the network generalises
-# without weight decay and almost without delay. That the collapse is *what stops* generalisation takes more epochs than
+# the slower softmax. The gradient does turn towards the weights. And with that direction removed most networks
+# generalise without weight decay and almost without delay. That the collapse is *what stops* generalisation takes more epochs than
 # a short run has.
 
 # %% tags=["parameters"]
@@ -41,7 +41,7 @@ import numpy as np
 import torch
 from replib import estimate, plots
 from replib.chapter import Explore, begin
-from replib.claims import above, below, reported
+from replib.claims import above, below, equals, reported
 from replib.data import modular
 from replib.descent import descend
 from replib.ensemble import Ensemble
@@ -64,6 +64,7 @@ device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available()
 FULL = profile == "paper"
 SEEDS = 5
 PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
+ONLY_PAPER = "Paper profile only."
 FRACTIONS = (0.4, 0.6, 0.7)
 ALL = SEEDS - 0.5
 
@@ -88,8 +89,15 @@ chapter.control(
 )
 chapter.control(
     "no-softmax",
-    "With squared errors instead of the softmax no sample's gradient is exactly zero.",
-    {"largest share of samples with a zero gradient": below(0.01)},
+    "With squared errors instead of the softmax no sample's gradient at its right class is exactly zero.",
+    {"largest share of samples with a zero gradient at the right class": below(0.01)},
+)
+chapter.control(
+    "emulated",
+    "In double precision, with the right class's gradient taken away from just those samples that would have collapsed in "
+    "single precision, the network ends like one in single precision.",
+    {f"{f:.0%}: emulated - 32 bit, final test accuracy": equals(0, within=0.1) for f in FRACTIONS},
+    note="The margin is this chapter's, set before any such run. " + ONLY_PAPER,
 )
 chapter.claim(
     "c1",
@@ -109,11 +117,18 @@ chapter.claim(
     "c1b",
     "After the collapse test accuracy stops improving.",
     {
-        f"{f:.0%} of the pairs: gain after half of the samples have collapsed": below(0.03)
+        f"{f:.0%} of the pairs: {what}": criterion
         for f in FRACTIONS
+        for what, criterion in (
+            ("gain after half of the samples have collapsed", below(0.03)),
+            (f"seeds of {SEEDS} in which 90 % of the sums collapse", above(ALL)),
+            (f"seeds of {SEEDS} in which 90 % of the losses are exactly zero", above(ALL)),
+        )
     },
     paper="40 %: no progress at all; 60 and 70 %: partial progress, then a stop",
     source="section 3, figure 2",
+    needs=("no-softmax", "emulated"),
+    note="Addition modulo 113, 32 bit. Not tested if some run never reaches half.",
 )
 chapter.claim(
     "c2",
@@ -135,9 +150,19 @@ chapter.claim(
 chapter.claim(
     "c2b",
     "More digits in the softmax give a higher test accuracy.",
-    {f"60 %: {a} - {b} bit, final test accuracy": above(0) for a, b in ((32, 16), (64, 32))},
+    {
+        f"{f:.0%}: {a} - {b} bit, final test accuracy": above(0) if f == 0.6 else reported()
+        for f in (0.6, 0.7)
+        for a, b in ((32, 16), (64, 32))
+    }
+    | {
+        f"{f:.0%}: seeds of {SEEDS} with half collapse in the order 16, 32, 64 bit": above(ALL)
+        for f in FRACTIONS
+    },
     paper="float16 < float32 < float64",
     source="figure 2",
+    needs=("emulated",),
+    note="Asked was a gain at 60 or at 70 % of the pairs; judged is 60 %, the stricter reading.",
 )
 chapter.claim(
     "c3",
@@ -145,6 +170,7 @@ chapter.claim(
     {
         "largest share of collapsed sums": below(1e-9),
         f"seeds of {SEEDS} in which the weights grow": above(ALL),
+        "softmax: largest share of collapsed sums": reported(),
     }
     | (
         {"final test accuracy": above(0.95), "final test accuracy, softmax": below(0.1)}
@@ -161,8 +187,8 @@ chapter.claim(
     {
         "cosine of -gradient and weights, 200 epochs after the fit": above(0.8 if FULL else 0.6),
         "the same minus its value at the start": above(0.3),
-        "the same at the fit": reported(),
-        "the same at the end of the run": reported(),
+        "the cosine at the fit": reported(),
+        "the cosine at the end of the run": reported(),
     },
     paper="up to 0.9",
     source="figure 5",
@@ -177,13 +203,14 @@ chapter.claim(
             ALL if FULL else 3.5
         ),
         "delay of the test accuracy, projected - weight decay, epochs": below(0),
-        "the same with the official wrapper's settings: seeds that get there": reported(),
+        "projected, official wrapper's settings: seeds with test accuracy 0.95 in time": reported(),
     }
     | {f"{arm}: {what}": reported() for arm in ("projected", "decayed", "plain") for what in DELAY},
     paper="100 % test accuracy within 300 epochs (addition modulo 113, 40 % of the pairs)",
     source="figures 1a and 6; official scripts",
     needs=("projection", "random-direction"),
-    note="Memorises, generalises: 95 % of the training or test pairs are right. " + PILOT,
+    note="Memorises, generalises: 95 % of the training or test pairs are right. A run that does not "
+    "get there counts with its last epoch. " + PILOT,
 )
 chapter.claim(
     "c6",
@@ -191,6 +218,8 @@ chapter.claim(
     {"largest relative difference": below(1e-12)},
     paper="exact",
     source="proposition 1",
+    note="Of the probabilities. The losses themselves agree to fewer digits where they are near 0, as differences of two "
+    "logarithms that are nearly equal.",
 )
 chapter.declarations()
 
@@ -198,25 +227,28 @@ chapter.declarations()
 # ## Sizes
 #
 # `quick` scales the modulus, the widths and the number of parity bits, and raises the share of training pairs, so that
-# each effect appears within about a thousand epochs. In `paper` the claims c1b, c2b and c3 need up to 100 000 epochs on
-# 12 769 pairs: they run only where there is a GPU. The paper's transformer and its perpSGD are left out in all profiles.
+# each effect appears within a few thousand epochs. In `paper` the claims c1b, c2b and c3 need up to 100 000 epochs on
+# 12 769 pairs: they run only where there is a GPU. Left out in all profiles are the paper's transformer, perpSGD,
+# products modulo 113 and sparse parity with StableMax, the softmax in double precision for 80 000 epochs, and the runs
+# with a learning rate of 0.005. Adam's $\epsilon$ is $10^{-25}$ throughout, also where an official script has
+# $10^{-30}$.
 
 # %% tags=["hide-input"]
 # fmt: off
 QUICK = SimpleNamespace(
     parity=dict(bits=15, train=200, test=2000, width=50, lr=0.01, eps=1e-25, epochs={16: 300, 32: 2000, 64: 5600}),
     stable=dict(p=31, width=50, fraction=0.9, lr=2e-3, epochs=1600, every=20),
-    early=dict(p=31, width=100, fraction=0.7, lr=0.01, plain=300, projected=400, decay=800, random=150, squared=100, every=10),
+    early=dict(p=31, width=100, fraction=0.7, lr=0.01, plain=300, projected=400, decay=800, squared=100, every=10),
     precision=None,
 )
 SMOKE = SimpleNamespace(
     parity=QUICK.parity | dict(epochs={16: 100, 32: 200, 64: 200}), stable=QUICK.stable | dict(epochs=40),
-    early=QUICK.early | dict(plain=60, projected=40, decay=40, random=20, squared=20), precision=None,
+    early=QUICK.early | dict(plain=60, projected=40, decay=40, squared=20), precision=None,
 )
 PAPER = SimpleNamespace(
     parity=QUICK.parity | dict(bits=43, train=1000, test=1000, width=200, eps=1e-18),
     stable=dict(p=113, width=200, fraction=0.4, lr=0.01, epochs=100_000, every=500),
-    early=dict(p=113, width=200, fraction=0.4, lr=0.01, plain=300, projected=300, decay=500, random=150, squared=100, every=10),
+    early=dict(p=113, width=200, fraction=0.4, lr=0.01, plain=300, projected=300, decay=500, squared=100, every=10),
     precision=dict(p=113, width=200, lr=5e-4, epochs=20_000, every=200),
 )
 # fmt: on
@@ -246,7 +278,8 @@ for dtype in (np.float16, np.float32, np.float64):
 # The loss in a chosen precision is written out, one rounding per operation, because a library's kernel may work in more
 # digits than its result has. The network itself stays in single precision.
 #
-# **StableMax** replaces the exponential by $s(x) = x + 1$ for $x \ge 0$ and $1/(1-x)$ below, evaluated in double precision.
+# **StableMax** replaces the exponential by $s(x) = x + 1$ for $x \ge 0$ and $1/(1-x)$ below, evaluated in double
+# precision.
 
 # %%
 BITS = {16: torch.float16, 32: torch.float32, 64: torch.float64}
@@ -269,14 +302,13 @@ def stablemax_terms(z, labels):
     return loss, (total == s.amax(-1)).double()
 
 
-x = torch.cat([torch.linspace(-1e4, 1e4, 9999), torch.linspace(-3, 3, 1001)]).double().view(-1, 10)
+x = torch.cat([torch.linspace(-1e4, 1e4, 9999), torch.linspace(-3, 3, 1001)]).double()
+x = x[torch.randperm(len(x), generator=torch_generator(seed, "shuffle"))].view(-1, 10)
 y = torch.zeros(len(x), dtype=torch.long)
 g = x.sign() * torch.log1p(x.abs())
-difference = (
-    (stablemax_terms(x, y)[0] / torch.nn.functional.cross_entropy(g, y, reduction="none") - 1)
-    .abs()
-    .max()
-)
+cross_entropy = torch.nn.functional.cross_entropy(g, y, reduction="none")
+# losses are minus logarithms of probabilities, so this is the relative difference of the probabilities
+difference = (stablemax_terms(x, y)[0] - cross_entropy).abs().max()
 chapter.measure(
     "c6",
     **{
@@ -359,13 +391,16 @@ chapter.measure(
         ),
     },
 )
+
+
+def in_order(curves):
+    """Seeds in which half of the sums collapse first with 16, then with 32, then, or never, with 64 bits."""
+    h = {bits: onset(c.steps, c["collapsed"], 0.5) for bits, c in curves.items()}
+    later = (h[16].step < h[32].step) & ((h[32].step < h[64].step) | ~h[64].reached)
+    return later & h[16].reached & h[32].reached
+
+
 half = {bits: onset(c.steps, c["collapsed"], 0.5) for bits, c in digits.items()}
-ordered = (
-    (half[16].step < half[32].step)
-    & (half[32].step < half[64].step)
-    & half[16].reached
-    & half[32].reached
-)
 at_half = [
     np.interp(t, digits[64].steps, v)
     for t, v in zip(half[32].step, digits[64]["collapsed"].T, strict=True)
@@ -374,7 +409,9 @@ while_single = digits[64].steps <= single.steps[-1]
 chapter.measure(
     "c2",
     **{
-        f"seeds of {SEEDS} with half collapse in the order 16, 32, 64 bit": estimate.count(ordered),
+        f"seeds of {SEEDS} with half collapse in the order 16, 32, 64 bit": estimate.count(
+            in_order(digits)
+        ),
         "64 bit: share when half of the 32-bit sums have collapsed": estimate.mean(at_half),
         "64 bit: largest share within the epochs of the 32-bit run": estimate.exact(
             digits[64]["collapsed"][while_single].max(),
@@ -404,8 +441,8 @@ with plots.figure(columns=2, size=(9, 3.2)) as (fig, axes):
         "Sparse parity, softmax in three precisions, mean of five seeds. Left: samples whose sum of exponentials equals its largest term "
         f"(solid) and whose loss is exactly 0 (dotted). Half have collapsed at epoch {half[16]} with 16 bits, {half[32]} with "
         f"32 and {half[64]} with 64.",
-        "Left panel: three curves rise from 0 to near 1, one after the other: 16 bits first, 32 bits more than ten times later, 64 bits "
-        "last. Right panel: test accuracies differ little between precisions.",
+        "Left panel: three curves rise from 0 to near 1, one after the other: 16 bits first, then 32 bits, 64 bits last. "
+        "Right panel: at the same epoch the test accuracies differ little between precisions.",
         columns,
         explore=Explore("epoch", ("collapsed", "exactly zero", "test"), by="bits", log="x"),
     )
@@ -417,8 +454,8 @@ figure_1
 # The network for $a + b$ modulo $p$ has two hidden layers and no biases. Its input is two one-hot vectors, so the first
 # layer is a sum of two rows, taken over the whole table at once; the loss counts the training pairs alone.
 #
-# **perpGrad.** From the gradient $g$ of each weight tensor $w$ the part along $w$ is taken out, and the rest is brought to
-# the length of $g$, before Adam sees it:
+# **perpGrad.** From the gradient $g$ of each weight tensor $w$ the part along $w$ is taken out, and the rest is brought
+# to the length of $g$, before Adam sees it:
 #
 # $$g_\perp = g - \frac{\langle w, g\rangle}{\langle w, w\rangle}\,w,\qquad g \leftarrow g_\perp\,\|g\| / \|g_\perp\| .$$
 
@@ -455,15 +492,14 @@ class Addition:
             return (torch.stack(both) / fan_in**0.5).to(device)
 
         self.start = [
-            uniform(p, width, 2 * p),
-            uniform(p, width, 2 * p),
+            uniform(2 * p, width, 2 * p),
             uniform(width, width, width),
             uniform(width, p, width),
         ]
 
     def logits(self, weights):
-        u, v, hidden, output = weights
-        return (pair_sums(u, v).relu() @ hidden).relu() @ output
+        first, hidden, output = weights
+        return (pair_sums(*first.chunk(2, 1)).relu() @ hidden).relu() @ output
 
     def loss(self, weights, terms):
         """(S,) losses, the mean of the training pairs' terms."""
@@ -499,23 +535,28 @@ class Addition:
 single_precision = partial(softmax_terms, bits=32)
 
 # %% [markdown]
-# **A softmax that does not collapse.** StableMax against the softmax in single precision, neither with decay.
+# **A softmax that does not collapse.** StableMax against the softmax in single precision, neither with decay. Adam's
+# $\beta_2$ is 0.999 with StableMax and 0.99 with the softmax, as in the official scripts, so the arms differ in that,
+# too.
 
 # %%
 s = sizes.stable
 if LARGE:
     task = Addition(s["p"], s["width"], s["fraction"], "stable")
 
-    def swallowed(weights):
-        norm = torch.stack([inner(w, w).flatten() for w in weights]).sum(0).sqrt()
-        return {
-            "collapsed": task.share(stablemax_terms(task.logits(weights), task.labels)[1].bool()),
-            "norm": norm,
-        }
+    def arm(terms, **options):
+        """Train with one loss; also the norm and the share of sums that equal their largest term."""
 
-    options = dict(lr=s["lr"], every=s["every"])
-    stable, _ = task.train(stablemax_terms, s["epochs"], beta=0.999, also=swallowed, **options)
-    softmax, _ = task.train(single_precision, s["epochs"], also=swallowed, **options)
+        def swallowed(weights):
+            norm = torch.stack([inner(w, w).flatten() for w in weights]).sum(0).sqrt()
+            gone = terms(task.logits(weights), task.labels)[1] == 1
+            return {"collapsed": task.share(gone), "norm": norm}
+
+        return task.train(terms, s["epochs"], lr=s["lr"], every=s["every"], also=swallowed, **options)[
+            0
+        ]
+
+    stable, softmax = arm(stablemax_terms, beta=0.999), arm(single_precision)
     final = [c["test"][-1] for c in (stable, softmax)]
     gained = {"final test accuracy": estimate.mean(final[0]), "final test accuracy, softmax": estimate.mean(final[1])} if FULL else {
         "final test accuracy, StableMax - softmax": estimate.paired_difference(*final)
@@ -529,6 +570,9 @@ if LARGE:
             ),
             f"seeds of {SEEDS} in which the weights grow": estimate.count(
                 stable["norm"][-1] > stable["norm"][0]
+            ),
+            "softmax: largest share of collapsed sums": estimate.exact(
+                softmax["collapsed"].max(), SEEDS, tolerance=0.05, method="largest"
             ),
         },
     )
@@ -578,13 +622,9 @@ def alignment(weights):
     with torch.enable_grad():
         copies = [w.detach().clone().requires_grad_() for w in weights]
         gradients = torch.autograd.grad(task.loss(copies, single_precision).sum(), copies)
-    pairs = [
-        (torch.cat([weights[0], weights[1]], 1), torch.cat(gradients[:2], 1)),
-        *zip(weights[2:], gradients[2:], strict=True),
-    ]
     return {
         name: (-inner(w, g) / (inner(w, w) * inner(g, g)).clamp_min(1e-60).sqrt()).flatten()
-        for name, (w, g) in zip(LAYERS, pairs, strict=True)
+        for name, w, g in zip(LAYERS, weights, gradients, strict=True)
     }
 
 
@@ -608,9 +648,9 @@ def perp_random(weights):
 
 
 def zero_gradients(weights):
-    """Share of training pairs whose squared-error gradient vanishes exactly."""
-    wrong = task.logits(weights) - torch.nn.functional.one_hot(task.labels, s["p"])
-    return {"vanished": task.share((wrong == 0).all(-1))}
+    """Share of training pairs whose squared error has a gradient of exactly zero at the right class."""
+    right = task.logits(weights).gather(-1, task.labels[..., None]).squeeze(-1)
+    return {"vanished": task.share(right == 1)}
 
 
 def squared(z, labels):
@@ -628,26 +668,28 @@ official, _ = task.train(
     single_precision, s["projected"], adjust=perp, beta=0.999, eps=1e-8, until=generalised, **options
 )
 decayed, _ = task.train(single_precision, s["decay"], decay=1.0, until=generalised, **options)
-randomly, _ = task.train(single_precision, s["random"], adjust=perp_random, **options)
+randomly, _ = task.train(single_precision, s["projected"], adjust=perp_random, **options)
 errors, _ = task.train(squared, s["squared"], also=zero_gradients, **options)
 
 # %% tags=["hide-input"]
 fit = onset(plain.steps, plain["train"], 1.0)
 after = (plain.steps[:, None] >= fit.step) & (plain.steps[:, None] <= fit.step + 200)
 aligned = np.array([plain["output"][rows, i].mean() for i, rows in enumerate(after.T)])
-chapter.measure(
-    "c4",
-    **{
-        "cosine of -gradient and weights, 200 epochs after the fit": estimate.mean(aligned),
-        "the same minus its value at the start": estimate.paired_difference(
-            aligned, plain["output"][0]
-        ),
-        "the same at the fit": estimate.mean(
-            plain["output"][np.searchsorted(plain.steps, fit.step), np.arange(SEEDS)]
-        ),
-        "the same at the end of the run": estimate.mean(plain["output"][-1]),
-    },
-)
+at_fit = plain["output"][np.searchsorted(plain.steps, fit.step), np.arange(SEEDS)]
+if fit.reached.all():
+    chapter.measure(
+        "c4",
+        **{
+            "cosine of -gradient and weights, 200 epochs after the fit": estimate.mean(aligned),
+            "the same minus its value at the start": estimate.paired_difference(
+                aligned, plain["output"][0]
+            ),
+            "the cosine at the fit": estimate.mean(at_fit),
+            "the cosine at the end of the run": estimate.mean(plain["output"][-1]),
+        },
+    )
+else:
+    chapter.not_tested("c4", "a network did not fit all training pairs within these epochs")
 onsets = {name: [onset(c.steps, c[n], 0.95) for n in ("train", "test")] for name, c in
           (("plain", plain), ("projected", projected), ("decayed", decayed), ("official", official))}  # fmt: skip
 lag = {name: test.step - train.step for name, (train, test) in onsets.items()}
@@ -660,7 +702,7 @@ chapter.measure(
         "delay of the test accuracy, projected - weight decay, epochs": estimate.paired_difference(
             lag["projected"], lag["decayed"]
         ),
-        "the same with the official wrapper's settings: seeds that get there": estimate.count(
+        "projected, official wrapper's settings: seeds with test accuracy 0.95 in time": estimate.count(
             onsets["official"][1].reached
         ),
         **{
@@ -674,7 +716,7 @@ chapter.measure("random-direction", **{"final test accuracy": estimate.mean(rand
 chapter.measure(
     "no-softmax",
     **{
-        "largest share of samples with a zero gradient": estimate.exact(
+        "largest share of samples with a zero gradient at the right class": estimate.exact(
             errors["vanished"].max(), SEEDS, tolerance=0.01, method="largest"
         )
     },
@@ -683,8 +725,8 @@ chapter.measure(
 # %% [markdown]
 # Two checks. The projected gradient must be orthogonal to the weights and keep its length. And if a network without
 # biases is trained with plain steps along its own weights only, each matrix is multiplied by a positive number: all
-# logits grow in proportion, no prediction can change, and yet the loss falls. That is the direction which Adam follows
-# after the fit.
+# logits grow in proportion, no prediction can change, and yet the loss falls. That is the direction to which the
+# gradient turns after the fit.
 
 # %%
 weights = [w.requires_grad_() for w in fitted.get("weights", plain_end)]
@@ -719,17 +761,20 @@ descend(
     adjust=along,
 )
 changed = (task.logits(weights).argmax(-1) != before).double().mean()
-chapter.measure(
-    "only-scaling",
-    **{
-        "share of predictions that change": estimate.exact(
-            changed, SEEDS, tolerance=1e-9, method="share of all pairs"
-        ),
-        "training loss, end / start": estimate.paired_ratio(
-            task.loss(weights, single_precision).detach().cpu(), first_loss.cpu()
-        ),
-    },
-)
+if fitted:
+    chapter.measure(
+        "only-scaling",
+        **{
+            "share of predictions that change": estimate.exact(
+                changed, SEEDS, tolerance=1e-9, method="share of all pairs"
+            ),
+            "training loss, end / start": estimate.paired_ratio(
+                task.loss(weights, single_precision).detach().cpu(), first_loss.cpu()
+            ),
+        },
+    )
+else:
+    chapter.not_tested("only-scaling", "the networks never fit all training pairs at one epoch")
 
 # %% tags=["hide-input"]
 with plots.figure(size=(6.5, 3)) as (fig, ax):
@@ -739,7 +784,8 @@ with plots.figure(size=(6.5, 3)) as (fig, ax):
         ax.plot(plain.steps, v.mean(1), marker=plots.MARKERS[k], ms=4, markevery=3, label=name)
         ax.fill_between(plain.steps, v.min(1), v.max(1), alpha=0.2, color=plots.PALETTE[k], lw=0)
         plots.fill(columns, name, plain.steps, v.mean(1), v.min(1), v.max(1))
-    ax.axvline(fit.step.max(), ls="--", color="gray", lw=1, label="all fitted")
+    if fit.reached.all():
+        ax.axvline(fit.step.max(), ls="--", color="gray", lw=1, label="all fitted")
     ax.set(xlabel="epoch", ylabel="cosine of -gradient and weights")
     ax.legend()
     figure_3 = chapter.figure(
@@ -780,7 +826,7 @@ with plots.figure(size=(7, 3.2)) as (fig, ax):
         f"Training (dashed) and test accuracy, mean of five seeds; arms that generalise end when all their networks do. 95 % of the test pairs: with perpGrad at epoch "
         f"{onsets['projected'][1]}, with weight decay at {onsets['decayed'][1]}. With the settings that the official wrapper really "
         f"uses, perpGrad gets there at {onsets['official'][1]}.",
-        "All arms fit the training pairs within the first tens of epochs. With the projected gradient the test accuracy follows soon after; "
+        "All arms fit the training pairs within the first tens of epochs. With the projected gradient most test accuracies follow soon after; "
         "with weight decay later; with neither, or with a random direction projected out, it stays near 0.",
         columns,
     )
@@ -789,8 +835,8 @@ figure_4
 # %% [markdown]
 # ## Does the collapse stop generalisation?
 #
-# The precision study at the paper's sizes, with one control that cuts the knot: the loss in double precision, but with the
-# correct-class gradient set to zero by hand for just those samples that would have collapsed in single precision.
+# The precision study at the paper's sizes, with one control that cuts the knot: the loss in double precision, but with
+# the correct-class gradient set to zero by hand for just those samples that would have collapsed in single precision.
 
 # %% tags=["hide-input"]
 if sizes.precision and LARGE:
@@ -811,40 +857,52 @@ if sizes.precision and LARGE:
         ):
 
             def sums(weights, terms=terms, task=task):
-                return {"collapsed": task.share(terms(task.logits(weights), task.labels)[1] == 1)}
+                loss, total = terms(task.logits(weights), task.labels)
+                return {"collapsed": task.share(total == 1), "zero": task.share(loss == 0)}
 
             runs[f, name], _ = task.train(terms, s["epochs"], lr=s["lr"], every=s["every"], also=sums)
-    gains = {}
+
+    def apart(f, a, b):
+        return estimate.paired_difference(runs[f, a]["test"][-1], runs[f, b]["test"][-1])
+
+    stopped, gaps, all_stop = {}, {}, True
     for f in FRACTIONS:
         c = runs[f, 32]
         gone = onset(c.steps, c["collapsed"], 0.5)
+        all_stop &= gone.reached.all()
         from_there = np.searchsorted(c.steps, gone.step)
-        gains[f] = np.array(
-            [c["test"][j:, i].max() - c["test"][j, i] for i, j in enumerate(from_there)]
-        )
-        print(
-            f"{f:.0%}: final test accuracy",
-            {n: round(float(runs[f, n]["test"][-1].mean()), 3) for n in (*BITS, "emulated")},
-        )
-    chapter.measure(
-        "c1b",
-        **{
-            f"{f:.0%} of the pairs: gain after half of the samples have collapsed": estimate.mean(g)
-            for f, g in gains.items()
-        },
-    )
-    chapter.measure(
-        "c2b",
-        **{
-            f"60 %: {a} - {b} bit, final test accuracy": estimate.paired_difference(
-                runs[0.6, a]["test"][-1], runs[0.6, b]["test"][-1]
+        gain = [c["test"][j:, i].max() - c["test"][j, i] for i, j in enumerate(from_there)]
+        stopped |= {
+            f"{f:.0%} of the pairs: gain after half of the samples have collapsed": estimate.mean(gain)
+        } | {
+            f"{f:.0%} of the pairs: seeds of {SEEDS} in which 90 % of the {what}": estimate.count(
+                c[name].max(0) >= 0.9
             )
-            for a, b in ((32, 16), (64, 32))
+            for what, name in (("sums collapse", "collapsed"), ("losses are exactly zero", "zero"))
+        }
+        gaps[f"{f:.0%}: seeds of {SEEDS} with half collapse in the order 16, 32, 64 bit"] = (
+            estimate.count(in_order({bits: runs[f, bits] for bits in BITS}))
+        )
+    gaps |= {
+        f"{f:.0%}: {a} - {b} bit, final test accuracy": apart(f, a, b)
+        for f in (0.6, 0.7)
+        for a, b in ((32, 16), (64, 32))
+    }
+    if all_stop:
+        chapter.measure("c1b", **stopped)
+    else:
+        chapter.not_tested("c1b", "in some runs not even half of the samples collapse")
+    chapter.measure("c2b", **gaps)
+    chapter.measure(
+        "emulated",
+        **{
+            f"{f:.0%}: emulated - 32 bit, final test accuracy": apart(f, "emulated", 32)
+            for f in FRACTIONS
         },
     )
 else:
-    chapter.not_tested("c1b", NO_GPU if FULL else SHORT)
-    chapter.not_tested("c2b", NO_GPU if FULL else SHORT)
+    for name in ("c1b", "c2b", "emulated"):
+        chapter.not_tested(name, NO_GPU if FULL else SHORT)
 
 # %% [markdown]
 # ## Verdict
@@ -859,19 +917,20 @@ chapter.report()
 # **What was easy.** The collapse. It follows from the spacing of floating-point numbers and appears in every seed.
 #
 # **What was hard.** Writing a softmax in half precision that does not secretly use more digits; and Adam's $\epsilon$.
-# A collapsed sample loses the gradient of its right class only. The other classes' gradients survive, tiny, and Adam with
-# a tiny $\epsilon$ scales them up again, so weights go on moving after the collapse; on the small tasks of `quick`
-# learning goes on, too, and test accuracies hardly differ between precisions. The causal half of the claims is left to
-# the paper's sizes.
+# A collapsed sample loses the gradient of its right class only. In single and double precision the other classes'
+# gradients survive, tiny, and Adam with a tiny $\epsilon$ scales them up again, so weights go on moving after the
+# collapse; in half precision they too round to zero once the gap is wide, because the mean over samples makes them
+# smaller still. On the small tasks of `quick` learning goes on, and at the same epoch test accuracies hardly differ
+# between precisions. The causal half of the claims is left to the paper's sizes.
 #
 # **What the paper leaves out.** Its official wrapper for perpGrad builds a fresh AdamW, so $\epsilon = 10^{-8}$ and
 # $\beta_2 = 0.999$ hold there whatever the command line says (a reader reported it publicly). Both settings were run
-# here; the caption of the last figure gives both. The rescaling to the length of the gradient stands in the code, not in
-# the paper's definition. And strong weight decay also generalises early at this learning rate: nothing here says that
-# perpGrad is the fastest way. Nor does the alignment wait for the fit: it is there after the first few epochs, dips, and
-# comes back. So the average over the 200 epochs after the fit, which was fixed before as the number to judge, holds the
-# climb out of that dip, and lies below what the alignment reaches in the end; the table of c4 gives the cosine at the fit
-# and at the end of the run beside it.
+# here; the caption of the last figure gives both. The rescaling to the length of the gradient stands in the code, not
+# in the paper's definition. And readers of the official code report that stronger weight decay also generalises early
+# at this learning rate: nothing here says that perpGrad is the fastest way. Nor does the alignment wait for the fit: it
+# is there after the first few epochs, dips, and comes back. So the average over the 200 epochs after the fit, which was
+# fixed before as the number to judge, holds the climb out of that dip, and lies below what the alignment reaches in the
+# end; the table of c4 gives the cosine at the fit and at the end of the run beside it.
 #
 # **Where this run differs.** Pairs keep their order from epoch to epoch, where the official code shuffles them. The loss
-# of each precision is written out operation by operation.
+# of each precision is written out operation by operation. The official curves were not compared point by point.

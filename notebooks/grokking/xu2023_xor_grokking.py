@@ -25,10 +25,10 @@
 # from one to the other, follow from a proof. So the cause can be looked at: after one step the network is a linear
 # classifier, and no line separates an XOR.
 #
-# **What was found here.** At the paper's own sizes the sequence is there, and so is its cause. The theorem speaks of an
-# event of high probability, and rightly so: on some data sets one of the four clusters is still wrong when the others
-# are learned, so the average over runs lags behind the typical run. A smaller step size slows everything down and
-# changes nothing else.
+# **What was found here.** At the paper's own sizes the sequence is there, and so is its cause, though with few runs two
+# of the numbers stay too uncertain to call. The theorem speaks of an event of high probability, and rightly so: on some
+# data sets test accuracy is still well below 1 when the others are learned, so the average over runs lags behind the
+# typical run. A smaller step size delays both events, generalisation far more than the fit.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -41,7 +41,7 @@ import numpy as np
 import torch
 from replib import estimate, plots
 from replib.chapter import Explore, begin
-from replib.claims import above, below, between, reported
+from replib.claims import above, below, between, equals, reported
 from replib.onset import DELAY, delay, onset
 from replib.randomness import numpy_generator
 
@@ -58,13 +58,21 @@ device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available()
 FULL = profile == "paper"
 RUNS, SLOW_RUNS = (100, 100) if FULL else (20, 5)
 PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
+SAMPLES = (100, 400) if FULL else ()
+OTHER = ("runs with train accuracy 1", "test accuracy, median")
 SNRS, WIDTHS = (1.0, 3.0, 10.0, 30.0, 88.0), (64, 250, 1000, 4000)
 
 chapter.control(
     "same-as-descent",
     "Training in the coordinates used here is gradient descent on all weights: with explicit vectors and automatic "
-    "differentiation the network's outputs agree.",
-    {"largest relative difference after 5 steps": below(1e-10)},
+    "differentiation the network's outputs agree. And noise drawn in them has the lengths and inner products of noise in p "
+    "dimensions.",
+    {
+        "largest relative difference after 5 steps": below(1e-10),
+        "mean squared length of the noise / p": equals(1, within=0.01),
+        "variance of inner products of noise / its value 1 / p": equals(1, within=0.05),
+    },
+    note="With flipped labels, and with a step so large that the outputs are of order 1 and the logistic factor matters.",
 )
 chapter.control(
     "linear",
@@ -112,12 +120,13 @@ chapter.claim(
         "test accuracy, median": above(0.99) if FULL else above(0.97),
         "test accuracy, mean": reported() if FULL else above(0.9),
         "share of runs with test accuracy of at least 0.9": reported(),
-    },
+    }
+    | {f"n = {n}: {what}": reported() for n in SAMPLES for what in OTHER},
     paper="test error exp(-Ω(n^0.99 μ⁴/p)) for C n^0.01 ≤ t ≤ √n; t = 15 shown",
     source="theorem 3.1, figures 1 and 2",
     needs=("same-as-descent", "linear", "no-signal", "frozen"),
-    note="At t = 15. The theorem holds on an event of high probability, so single runs may miss a cluster. "
-    + PILOT,
+    note="At t = 15, which the paper shows; its bound √n is 14.1. The theorem holds on an event of high probability, so single "
+    "runs may miss a cluster. " + PILOT,
 )
 chapter.claim(
     "c3",
@@ -152,9 +161,10 @@ chapter.claim(
     "c5",
     "A step size that is small against the initialisation delays fit and generalisation; their order stays.",
     {
-        f"runs of {SLOW_RUNS} in which it fits later": above(SLOW_RUNS - 0.5),
-        f"runs of {SLOW_RUNS} in which it generalises later": above(SLOW_RUNS - 0.5),
-        f"runs of {SLOW_RUNS} in which it fits before it generalises": above(SLOW_RUNS - 0.5),
+        f"runs of {SLOW_RUNS} in which it {what}": reported() if FULL else above(SLOW_RUNS - 0.5)
+        for what in ("fits later", "generalises later", "fits before it generalises")
+    }
+    | {
         "time of the fit / prediction": between(0.5, 2) if FULL else reported(),
         "time to test accuracy 0.9 / prediction": between(0.5, 2) if FULL else reported(),
     }
@@ -163,11 +173,12 @@ chapter.claim(
     source="figure 1, left and right",
     needs=("same-as-descent",),
     note="Predictions: 6.5 ω n / (α √p) steps for the fit, 16 ω n √m / (α √p) for test accuracy 0.9; the factors 6.5 and "
-    "8 times 2 come from a pilot on other seeds. Memorises: the fit. Generalises: test accuracy 0.9.",
+    "8 times 2 are this book's, from a pilot on other seeds. Memorises: the fit. Generalises: test accuracy 0.9. With 100 runs "
+    "the times are judged, with 5 the order.",
 )
 chapter.claim(
     "c6",
-    "Whether it generalises is a matter of the signal s = √n μ²/√p alone: chance below, perfect above.",
+    "Whether it generalises is a matter of the signal s = √n μ²/√p: chance below, perfect above.",
     {"s = 1, median": below(0.65), "s = 88, median": above(0.97)}
     | {
         f"mean rises from s = {a:g} to {b:g}": above(0)
@@ -184,17 +195,19 @@ chapter.declarations()
 # %% [markdown]
 # ## Sizes
 #
-# `quick` has the paper's own dimension, sample, width, noise and initialisation. Scaled are the number of runs (20
-# instead of 100) and the slow step size (1e-15 instead of 1e-16). `paper` has 100 runs and adds other sample sizes.
+# `quick` has the paper's own dimension, sample, width, noise and initialisation. Scaled are the number of runs (20, and
+# 5 to 10 in the smaller parts, instead of 100), their length (60 steps instead of 1000), and the slow step size (1e-15
+# for 800 steps instead of 1e-16 for 20 000). `paper` has 100 runs everywhere and adds other sample sizes; as $\mu$ is
+# tied to $n$, the signal $s$ changes with them.
 
 # %% tags=["hide-input"]
 # fmt: off
 PLAIN = dict(p=40_000, n=200, tests=400, m=1000, flips=0.05, omega=1e-15)
 QUICK = SimpleNamespace(runs=RUNS, steps=60, slow_runs=SLOW_RUNS, slow_alpha=1e-15, slow_steps=800, other=10, sweep=5, widths=10,
-                        check=dict(p=2000, n=60, m=200), samples=())
+                        check=dict(p=2000, n=60, m=200))
 SMOKE = SimpleNamespace(**vars(QUICK) | dict(runs=2, slow_runs=2, slow_steps=40, other=2, sweep=2, widths=2,
                                              check=dict(p=300, n=30, m=50)))
-PAPER = SimpleNamespace(**vars(QUICK) | dict(runs=RUNS, steps=1000, slow_alpha=1e-16, slow_steps=20_000, samples=(100, 400)))
+PAPER = SimpleNamespace(**vars(QUICK) | dict(runs=RUNS, steps=1000, slow_alpha=1e-16, slow_steps=20_000, widths=RUNS, sweep=RUNS, other=RUNS))
 # fmt: on
 sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
 ALPHA, AT = 1e-12, 15
@@ -209,10 +222,9 @@ def strength(p, n):
 # %% [markdown]
 # ## Data and network
 #
-# Two orthogonal means $\mu_1, \mu_2 \in \mathbb R^p$ have the same length $\mu$. A point of class $+1$ is
-# $\pm\mu_1 + z$, one of class $-1$ is $\pm\mu_2 + z$, with fair signs and $z \sim N(0, I_p)$. So the four clusters form an
-# XOR. Each training label is flipped with probability $\eta$; test labels are clean. The network has fixed output
-# weights,
+# Two orthogonal means $\mu_1, \mu_2 \in \mathbb R^p$ have the same length $\mu$. A point of class $+1$ is $\pm\mu_1 +
+# z$, one of class $-1$ is $\pm\mu_2 + z$, with fair signs and $z \sim N(0, I_p)$. So the four clusters form an XOR.
+# Each training label is flipped with probability $\eta$; test labels are clean. The network has fixed output weights,
 #
 # $$f(x) = \sum_j a_j\, \mathrm{relu}(\langle w_j, x\rangle),\qquad a_j = \pm\tfrac1{\sqrt m},\qquad
 # w_j(0) \sim N(0, \omega^2 I_p),$$
@@ -229,8 +241,8 @@ def strength(p, n):
 # approximation of it, and 602 coordinates instead of 40 000. The initial weights are standard normal numbers times
 # $\omega$ in any orthonormal coordinates.
 #
-# **Steps.** With $w_j(t) = w_j(0) + \sum_i c_{ij} x_i$ all pre-activations are $H(t) = H(0) + K C$, where $K$ holds inner
-# products. A step costs $n^2 m$ instead of $n p m$ operations.
+# **Steps.** With $w_j(t) = w_j(0) + \sum_i c_{ij} x_i$ all pre-activations are $H(t) = H(0) + K C$, where $K$ holds
+# inner products. A step costs $n^2 m$ instead of $n p m$ operations.
 
 
 # %%
@@ -318,28 +330,27 @@ def at(runs, step, name="test"):
 
 
 # %% [markdown]
-# Is it gradient descent? The same steps are taken once with explicit vectors of dimension $p$, all weights, and automatic
-# differentiation of the logistic loss.
+# Is it gradient descent? The same steps are taken once with explicit vectors of dimension $p$, which a random rotation
+# makes from the turned ones, all weights, and automatic differentiation of the logistic loss.
 
 # %%
-s = PLAIN | sizes.check | dict(tests=20)
-s["mu"] = strength(s["p"], s["n"])
-rng = numpy_generator(0, "explicit vectors")
-explicit = rng.standard_normal((s["n"] + s["tests"], s["p"]))
-negative = rng.integers(2, size=len(explicit))
-explicit[range(len(explicit)), negative] += rng.choice([-1, 1], len(explicit)) * s["mu"]
-labels = 1.0 - 2 * negative
+s = PLAIN | sizes.check | dict(tests=20, flips=0.2)
+s["mu"], rate = strength(s["p"], s["n"]), s["n"] / s["p"]
+x, y, flipped = clusters(0, **s)
+given = np.where(flipped, -y, y)
+turn = np.linalg.qr(numpy_generator(0, "turn").standard_normal((s["p"], x.shape[1])))[0].T
 w, a = start(0, s["p"], s["m"], s["omega"])
-ours = descend(explicit, labels, labels, w, a, n=s["n"], alpha=ALPHA, steps=5, probes=[5], mu=s["mu"])[
-    0
-].f
-weights = torch.tensor(w, requires_grad=True)
+ours = descend(x, y, given, turn @ w, a, n=s["n"], alpha=rate, steps=5, probes=[5], mu=s["mu"])[0].f
+explicit, weights = torch.tensor(x @ turn), torch.tensor(w, requires_grad=True)
 for _ in range(5):
-    f = (torch.tensor(explicit[: s["n"]]) @ weights).relu() @ torch.tensor(a)
-    loss = torch.nn.functional.softplus(-torch.tensor(labels[: s["n"]]) * f).mean()
+    f = (explicit[: s["n"]] @ weights).relu() @ torch.tensor(a)
+    loss = torch.nn.functional.softplus(-torch.tensor(given[: s["n"]]) * f).mean()
     (gradient,) = torch.autograd.grad(loss, weights)
-    weights = (weights - ALPHA * gradient).detach().requires_grad_()
-theirs = ((torch.tensor(explicit[s["n"] :]) @ weights).relu() @ torch.tensor(a)).detach().numpy()
+    weights = (weights - rate * gradient).detach().requires_grad_()
+theirs = ((explicit[s["n"] :] @ weights).relu() @ torch.tensor(a)).detach().numpy()
+noise = clusters(0, **PLAIN, mu=0.0)[0]
+products = noise @ noise.T / PLAIN["p"]
+apart = products[np.tril_indices(len(products), -1)]
 chapter.measure(
     "same-as-descent",
     **{
@@ -348,12 +359,19 @@ chapter.measure(
             len(ours),
             tolerance=1e-10,
             method="largest of the test points",
-        )
+        ),
+        "mean squared length of the noise / p": estimate.exact(
+            products.diagonal().mean(), len(products), tolerance=0.01, method="mean over points"
+        ),
+        "variance of inner products of noise / its value 1 / p": estimate.exact(
+            apart.var() * PLAIN["p"], len(apart), tolerance=0.05, method="variance over pairs of points"
+        ),
     },
 )
 
 # %% [markdown]
-# The theorem asks for five things, each up to a constant. Which of them does the paper's experiment satisfy?
+# The theorem asks for six things, each up to a constant. Which of them does the paper's experiment satisfy? Even with
+# all constants 1, those with a ratio below 1 fail.
 
 # %%
 p, n, m, omega = (PLAIN[k] for k in ("p", "n", "m", "omega"))
@@ -361,20 +379,23 @@ square = strength(p, n) ** 2
 for condition, ratio in {
     "μ² / (n^0.51 √p), at least C": square / (n**0.51 * np.sqrt(p)),
     "p / (n² μ²), at least C": p / (n**2 * square),
+    "1 / η, at least C": 1 / PLAIN["flips"],
     "1 / (α n p), at least C": 1 / (ALPHA * n * p),
     "α μ² / (ω n m^1.5 p), at least 1": ALPHA * square / (omega * n * m**1.5 * p),
     "m / n^0.02, at least C": m / n**0.02,
 }.items():
-    print(f"{condition:34} {ratio:.2g}")
+    print(f"{condition:34} {ratio:8.2g} {'' if ratio >= 1 else '  fails'}")
 
 # %% [markdown]
 # ## From useless to harmless
 #
 # The paper's experiment, and the same with a small step. How small matters: a step of the ordinary kind fits all labels
 # at once because $\alpha$ is large against $\omega$. Two times follow from the sizes. A step adds $\alpha p/4n$ to the
-# output at a training point, which starts at about $0.58\,\omega\sqrt p$, so the labels are fitted after about
-# $6.5\,\omega n/(\alpha\sqrt p)$ steps. And it adds $\alpha p/(2n\sqrt m)$ to a pre-activation of size
-# $\omega\sqrt p$, so activation patterns change after $t^* = 2\,\omega n\sqrt m/(\alpha\sqrt p)$ steps.
+# output at a training point, which starts at about $0.58\,\omega\sqrt p$ times a normal number, the largest of 200 of
+# which is about 2.8; so all labels are fitted after about $6.5\,\omega n/(\alpha\sqrt p)$ steps. And it adds
+# $\alpha p/(2n\sqrt m)$ to a pre-activation of size $\omega\sqrt p$, so activation patterns change after
+# $t^* = 2\,\omega n\sqrt m/(\alpha\sqrt p)$ steps; test accuracy 0.9 took about $8\,t^*$ in a pilot. The table of c5 has
+# both times over these predictions.
 
 # %%
 seeds, slow_seeds = chapter.seeds(sizes.runs), chapter.seeds(sizes.slow_runs)
@@ -397,9 +418,19 @@ chapter.measure(
 fit = {f"runs of {RUNS} with train accuracy 1": all_fitted[AT]} if FULL else {
     "train accuracy": estimate.mean(at(fast, AT, "train"))
 }  # fmt: skip
+other_n = {n: [run(i, n=n, steps=AT, probes=[AT]) for i in seeds] for n in SAMPLES}
 chapter.measure(
     "c2",
     **fit,
+    **{
+        f"n = {n}: {what}": value
+        for n, runs in other_n.items()
+        for what, value in zip(
+            OTHER,
+            (estimate.count(at(runs, AT, "train") == 1), estimate.median(at(runs, AT))),
+            strict=True,
+        )
+    },
     **{
         "test accuracy, median": estimate.median(test_at[AT]),
         "test accuracy, mean": estimate.mean(test_at[AT]),
@@ -441,7 +472,7 @@ chapter.measure(
 
 # %% tags=["hide-input"]
 with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
-    columns = {"step size": [], "t": [], "points": [], "mean": [], "lowest": [], "highest": []}
+    columns = {"step size": [], "t": [], "points": [], "mean": [], "10 %": [], "90 %": []}
     for ax, runs, alpha in ((axes[0], fast, ALPHA), (axes[1], slow, sizes.slow_alpha)):
         for k, (name, label) in enumerate(
             (("train", "training"), ("flipped", "training, flipped"), ("test", "test"))
@@ -474,10 +505,10 @@ figure_1
 # %% [markdown]
 # ## After one step: a line
 #
-# At the first step all $g_i$ are $\tfrac12$ and every neuron is active on a random half of the points, which of them it is
-# does not depend on the labels. In the average over many neurons this leaves $f(x) \to \frac{\alpha}{8n} \langle\sum_i
-# y_i x_i, x\rangle$. That rule fits every training point, because $\|x_i\|^2 \approx p$ outweighs all other terms, and
-# no linear rule can do an XOR: of two opposite clusters of one class it gets at most one right.
+# At the first step all $g_i$ are $\tfrac12$ and every neuron is active on a random half of the points, which of them it
+# is does not depend on the labels. In the average over many neurons this leaves $f(x) \to \frac{\alpha}{8n}
+# \langle\sum_i y_i x_i, x\rangle$. That rule fits every training point, because $\|x_i\|^2 \approx p$ outweighs all
+# other terms, and no linear rule can do an XOR: of two opposite clusters of one class it gets at most one right.
 
 # %%
 width_seeds = chapter.seeds(sizes.widths)
@@ -500,10 +531,10 @@ chapter.measure(
 # %% [markdown]
 # ## What the neurons learn
 #
-# $\langle w_j, \mu_1\rangle$ and $\langle w_j, \mu_2\rangle$ say which cluster a neuron answers to. A neuron that happens
-# to lean towards $+\mu_1$ is active on that cluster and not on $-\mu_1$. If $a_j > 0$, the cluster pulls it further the
-# same way, step after step. On the other axis the points have label $-1$: they push it back from whichever side it is
-# active on.
+# $\langle w_j, \mu_1\rangle$ and $\langle w_j, \mu_2\rangle$ say which cluster a neuron answers to. A neuron that
+# happens to lean towards $+\mu_1$ is active on that cluster and not on $-\mu_1$. If $a_j > 0$, the cluster pulls it
+# further the same way, step after step. On the other axis the points have label $-1$: they push it back from whichever
+# side it is active on.
 
 
 # %%
@@ -534,7 +565,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-first = fast[0]
+first, drawn = fast[0], grown[0, :, 0, 0] / grown[0, :, 0, 1]
 with plots.figure(columns=3, size=(9, 3)) as (fig, axes):
     columns = {"t": [], "axis": [], "projection": [], "neurons": []}
     for ax, t in zip(axes, (0, 1, AT), strict=True):
@@ -550,8 +581,8 @@ with plots.figure(columns=3, size=(9, 3)) as (fig, axes):
     axes[0].legend(fontsize="small")
     figure_2 = chapter.figure(
         fig,
-        f"Projections of the positive neurons on both means, first run. The mean size on the own axis is {ratio[0, 1]:.2f} times that on "
-        f"the other after one step and {ratio[0, AT]:.1f} times after {AT} steps.",
+        f"Projections of the positive neurons on both means, first run. The mean size on the own axis is {drawn[1]:.2f} times that on "
+        f"the other after one step and {drawn[AT]:.1f} times after {AT} steps.",
         f"Three histograms. At the start both projections are the same bell. After one step they have grown alike. After {AT} steps the "
         "projections on the first mean form two far groups, one on each side, and those on the second mean stay in the middle.",
         columns,
@@ -566,24 +597,20 @@ figure_2
 
 # %%
 sweep_seeds = chapter.seeds(sizes.sweep)
-level = np.array(
+weak = [
     [
-        [
-            run(i, steps=AT, probes=[AT], mu=np.sqrt(s * np.sqrt(PLAIN["p"] / PLAIN["n"]))).seen[0].test
-            for i in sweep_seeds
-        ]
-        for s in SNRS
+        run(i, steps=AT, probes=[AT], mu=np.sqrt(s * np.sqrt(PLAIN["p"] / PLAIN["n"])))
+        for i in sweep_seeds
     ]
-)
+    for s in SNRS
+]
+level, fitted = (np.array([at(runs, AT, name) for runs in weak]) for name in ("test", "train"))
 chapter.measure(
     "c6",
     **{f"s = {s:g}, median": estimate.median(level[SNRS.index(s)]) for s in (SNRS[0], SNRS[-1])},
     **{
-        f"mean rises from s = {SNRS[k]:g} to {SNRS[k + 1]:g}": estimate.exact(
-            level[k + 1].mean() - level[k].mean(),
-            sizes.sweep,
-            tolerance=0.05,
-            method="difference of means",
+        f"mean rises from s = {SNRS[k]:g} to {SNRS[k + 1]:g}": estimate.paired_difference(
+            level[k + 1], level[k]
         )
         for k in range(1, len(SNRS) - 1)
     },
@@ -605,8 +632,8 @@ with plots.figure(size=(6, 3)) as (fig, ax):
         f"Test accuracy after {AT} steps against the strength of the signal; one dot per run. The means are "
         + ", ".join(f"{v.mean():.2f} at s = {s:g}" for s, v in zip(SNRS, level, strict=True))
         + ".",
-        "Dots on a logarithmic axis: at chance for the weakest signals, scattered in between, near 1 at the paper's signal. The training "
-        "labels are fitted everywhere.",
+        "Dots on a logarithmic axis: at chance for the weakest signals, scattered in between, near 1 at the paper's signal. "
+        f"The lowest training accuracy of all runs is {fitted.min():.3f}.",
         columns,
     )
 figure_3
@@ -614,7 +641,8 @@ figure_3
 # %% [markdown]
 # ## Controls
 #
-# Ten runs each; only one thing is changed at a time. Three were planned; with three, two of the controls stayed unclear.
+# Only one thing is changed at a time. In `quick` three runs each were planned; with three, two of the controls stayed
+# unclear, and ten are used.
 
 # %%
 other_seeds = chapter.seeds(sizes.other)
@@ -662,13 +690,6 @@ with plots.figure(columns=2, size=(7, 3.2), sharey=True) as (fig, axes):
     )
 figure_4
 
-# %% tags=["hide-input"]
-if sizes.samples:
-    print("other sample sizes, test accuracy at t = 1 and 15, median over runs")
-    for n in sizes.samples:
-        others = [run(i, n=n) for i in seeds]
-        print(f"n = {n}: {np.median(at(others, 1)):.3f}, {np.median(at(others, AT)):.3f}")
-
 # %% [markdown]
 # ## Verdict
 
@@ -679,15 +700,15 @@ chapter.verdicts()
 chapter.report()
 
 # %% [markdown]
-# **What was easy.** The experiment itself: everything is a product of matrices of a few hundred rows once the coordinates
-# are turned. Where $\alpha$ is large against $\omega$ the order of events leaves no doubt.
+# **What was easy.** The experiment itself: everything is a product of matrices of a few hundred rows once the
+# coordinates are turned. Where $\alpha$ is large against $\omega$ the order of events leaves no doubt.
 #
-# **What was hard.** Saying what "generalises" means over runs. At the first step a cluster is either right or wrong as a
-# whole, so the test accuracy of one run is near a multiple of one quarter, and the average over runs says little about
-# one run. At $t = 15$ most runs are nearly perfect and some have one cluster wrong, because a cluster got few points or
-# many flipped ones. The theorem allows that. Median and mean are both given. For the same reason some intervals of `quick`
-# are wide: with twenty runs that of the median at $t = 15$, and with ten that of the agreement with the linear rule, reach
-# below their bounds although the values lie above them. Those claims stay open there; the number of runs was fixed before.
+# **What was hard.** Saying what "generalises" means over runs. After the first step the network is a linear rule, which
+# has of two opposite clusters one right, so every run is near one half. At $t = 15$ most runs are nearly perfect and
+# some are not. The theorem allows that. Median and mean are both given. For the same reason some intervals of `quick`
+# are wide: with twenty runs that of the median at $t = 15$, and with ten that of the agreement with the linear rule,
+# reach below their bounds although the values lie above them. Those claims stay open there; the number of runs was
+# fixed before.
 #
 # **What the paper leaves out.** Its experiment does not satisfy its theorem's conditions (printed above, even with the
 # constant $C = 1$); the conclusions hold all the same. And with outputs as small as here the logistic loss is in its
@@ -695,3 +716,4 @@ chapter.report()
 #
 # **Where this run differs.** The data are drawn in turned coordinates; test points number 400 instead of 200. The slow
 # step size of `quick` is ten times that of the paper. The factors in the two predicted times are rounded from a pilot.
+# How much faster the turned coordinates are was not measured.

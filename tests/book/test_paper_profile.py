@@ -74,10 +74,9 @@ sizes.nets |= dict(width=64, steps=30, seeds=2, points=60)
     ),
     "xu2023_xor_grokking": (
         """
-PLAIN |= dict(p=400, n=20, tests=20, m=30)
+PLAIN |= dict(p=600, n=20, tests=20, m=30)
 sizes.runs = sizes.slow_runs = sizes.other = sizes.sweep = sizes.widths = 2
 sizes.steps = sizes.slow_steps = 60
-sizes.samples = (10,)
 """,
         "",
     ),
@@ -93,8 +92,8 @@ sizes.times, sizes.scan, sizes.scan_epochs, sizes.dense_until = (20, 50, 100), (
         """
 sizes.parity |= dict(bits=8, train=40, test=40, width=10, epochs={16: 200, 32: 200, 64: 200})
 sizes.stable |= dict(p=7, width=8, epochs=20, every=5)
-sizes.early |= dict(p=7, width=8, plain=30, projected=20, decay=20, random=10, squared=10)
-sizes.precision |= dict(p=7, width=8, epochs=20, every=5)
+sizes.early |= dict(p=7, width=32, plain=150, projected=20, decay=20, squared=10)
+sizes.precision |= dict(p=7, width=32, lr=0.05, epochs=1000, every=50)
 """,
         ON_GPU,
     ),
@@ -104,9 +103,8 @@ sizes.ridge |= dict(draws=2)
 sizes.maxima |= dict(starts=10, steps=20)
 sizes.residual |= dict(draws=2, neurons=8, steps=20)
 sizes.trained |= dict(m=7, pairs=30, width=10, epochs=40)
-sizes.zero = (7, 11)
 sizes.diagonal |= dict(m=7, pairs=30, width=10, epochs=40)
-sizes.threshold |= dict(moduli=(11, 13, 17), ratios=3, seeds=2, width=10, epochs=20)
+sizes.threshold |= dict(moduli=(17, 19, 23), ratios=3, seeds=2, width=32, lr=2e-2, epochs=200)
 """,
         ON_GPU,
     ),

@@ -193,7 +193,7 @@ chapter.control(
 chapter.control(
     "all-noise",
     "With nothing but random labels (ξ = 1) there is no rule to find: no generalisation, no periodic neuron, and the order "
-    "of cutting does not matter.",
+    "of cutting matters little.",
     {
         "test": below(0.1),
         "periodic neurons": below(0.5),
@@ -238,7 +238,9 @@ chapter.control(
     "The same mini-batch run without batch normalisation inverts as well, so inversion is no evidence for it: only the "
     "gains are.",
     {"train": between(floor(sizes.batches["xi"]) - 0.05, 0.97), "test": above(0.98)},
-    note="Official notebook: train 0.818, test 1.000 without, 0.804 and 1.000 with it. " + PILOT,
+    note="Official notebook: train 0.818, test 1.000 without, 0.804 and 1.000 with it. The upper bound asks only for some "
+    "inversion; at the paper's sizes, where the run without normalisation should end close to the floor, it asks for almost "
+    "nothing, and there the measured value says more than the verdict. " + PILOT,
 )
 chapter.claim(
     "c6",
@@ -246,6 +248,7 @@ chapter.claim(
     "larger gains instead.",
     {
         "mean IPR, decay 15 - decay 0": above(0.1),
+        **{f"mean IPR, decay {decay}": reported() for decay in DECAYS},
         "rank correlation of IPR and gain": above(0.5 if FULL else 0.3),
         "distance of IPR histograms, with and without normalisation": reported(),
         "train with normalisation - floor": reported(),
@@ -454,11 +457,12 @@ figure_1
 # %% [markdown]
 # ## Which neuron does which
 #
-# Take the magnitudes $a_j$ of the discrete Fourier transform of a neuron's weights over the residues, and
+# Take the magnitudes $a_j$, $j = 0, \dots, (p-1)/2$, of the discrete Fourier transform of a neuron's weights over the
+# residues; the others repeat these, since weights are real. Then
 #
-# $$\mathrm{IPR} = \frac{\sum_j a_j^4}{\left(\sum_j a_j^2\right)^2},$$
+# $$\mathrm{IPR} = \frac{\sum_j a_j^4}{\left(\sum_j a_j^2\right)^2}$$
 #
-# the inverse participation ratio: one over the number of frequencies that take part. A neuron's value is the mean over
+# is the inverse participation ratio: one over the number of frequencies that take part. A neuron's value is the mean over
 # its columns of $U$ and $V$ and its row of $W$. A network that only generalises can be written down
 # {footcite}`gromov2023_modular`: neuron $k$ has one random frequency $s$ and two random phases,
 #
@@ -785,6 +789,7 @@ chapter.measure(
         "mean IPR, decay 15 - decay 0": estimate.paired_difference(
             periodic[15].mean(1), periodic[0].mean(1)
         ),
+        **{f"mean IPR, decay {decay}": estimate.mean(periodic[decay].mean(1)) for decay in DECAYS},
         "rank correlation of IPR and gain": estimate.mean(
             [stats.spearmanr(a, b).statistic for a, b in zip(normed, gain, strict=True)]
         ),
@@ -892,12 +897,13 @@ chapter.report()
 # pairs is raised, and every seed falls into the same phase. The floor needs no measurement: it follows from how wrong
 # labels are drawn, and full inversion lands on it.
 #
-# **What was hard.** Nothing came out against the paper, so the doubts are about what the numbers mean. The criterion of c4
-# asks for an order only: the test accuracy must reach its mark no later than the unlearning is complete. It does, but the
-# two accuracies cross rather than take turns. When the test accuracy gets there, the training accuracy has lost most of what it
-# will lose; both are reported. In a pilot at the paper's sizes the stages overlapped less. The two halves of c5 are no
-# mirror images either. Without the low-IPR neurons the right answers stay. Without the high-IPR neurons the wrong labels stay, but many clean training points are lost, as
-# the reported falls show. So the low-IPR neurons hold mainly the wrong labels, not the training set.
+# **What was hard.** Nothing came out against the paper, so the doubts are about what the numbers mean. At the quick sizes c4
+# asks for an order only: the test accuracy must reach its mark no later than the unlearning is complete. It does, but there
+# the two accuracies cross rather than take turns: when the test accuracy gets to its mark, the training accuracy has lost
+# most of what it will lose. In the published run at the paper's sizes the stages overlap less, and only the smaller part is
+# lost by then. Both profiles report the numbers. The two halves of c5 are no mirror images either. Without the low-IPR
+# neurons the right answers stay. Without the high-IPR neurons the wrong labels stay, but many clean training points are
+# lost, as the reported falls show. So the low-IPR neurons hold mainly the wrong labels, not the training set.
 #
 # **What the paper leaves out.** The initial weights shrink with the cube root of the width, and the loss is averaged over
 # classes too; both are in the official code, and this chapter tried nothing else. Mini-batches alone invert as well,
@@ -906,6 +912,6 @@ chapter.report()
 #
 # **Where this run differs.** Every seed has its own split, wrong labels and initial weights; the official notebook keeps
 # one fixed data set. At the quick sizes mini-batch training inverts only in part, with and without normalisation, so c6b
-# is judged at the paper's sizes only. More steps do not help: on seeds that are not judged, three times as many let the training
-# accuracy rise again, the wrong labels come back. The official notebook also has a stronger decay, under which
-# the network loses everything; it is not part of this chapter. The split of neurons at an IPR of 0.5 is ours.
+# is judged at the paper's sizes only. More steps do not help: on seeds that are not judged, three times as many let the
+# training accuracy rise again, the wrong labels come back. Decay above 15 is not tried. The split of neurons at an IPR of
+# 0.5 is ours.

@@ -25,8 +25,10 @@
 #
 # **What was found here.** On small digits all of it is seen: robustness rises tens of times later than clean accuracy
 # converges, the count of cuts falls, rises and falls again, the second fall begins first, and in the end the cuts crowd at
-# the decision boundary. The controls without regions and without training show nothing of the kind. One limit: part of
-# the gain in robustness vanishes under a stronger attack, though not all of it.
+# the decision boundary. The controls without regions and without training stay below the cut-offs. One limit: attacks made
+# early in training and used again fool the final networks more often than attacks made on those networks themselves. That
+# is the classic sign of masked gradients, so the judged gain is too large; c1 reports what is left of it when all attacks
+# must fail together.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -49,7 +51,7 @@ from replib.ensemble import Ensemble, Minibatches
 from replib.models.mlp import mlp
 from replib.onset import DELAY, Onset, delay, onset
 from replib.randomness import numpy_generator, torch_generator
-from scipy.stats import spearmanr
+from scipy import stats
 from sklearn.datasets import load_digits
 
 chapter = begin("humayun2024_always_grok", profile, seed)
@@ -73,15 +75,24 @@ device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available()
 FULL = profile == "paper"
 PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
 EPSILONS, JUDGED = (0.06, 0.13, 0.20), 0.13
-SAMPLES = (1000, 4000, 16000)  # of c5 in the paper profile
+HARDER = ("stronger attack", "attacks made at step 1000", "all attacks together")
+SAMPLES = (1000, 4000, 16000)  # of c5b
 SMALLEST = {"ratio": 5, "gain": 0.2, "fall": 0.3} if FULL else {"ratio": 3, "gain": 0.1, "fall": 0.15}
 
 chapter.control(
     "linear",
-    "Without activations there are no linear regions to migrate: LC of the same layers only climbs, and nothing is "
-    "gained in robustness.",
-    {"final LC / largest LC": above(0.8), "gain": below(1e-9)},
-    note="A gain of exactly 0 counts: the network may be at 0 from the baseline on. " + PILOT,
+    "Without activations there are no linear regions to migrate: LC of the same layers has no second descent but ends "
+    "near its largest value, and nothing is gained in robustness.",
+    {
+        "final LC / largest LC": above(0.8),
+        "gain": below(1e-9),
+        "last LC / largest LC": reported(),
+        "adversarial accuracy, baseline": reported(),
+        "adversarial accuracy, least squares": reported(),
+    },
+    note="Final LC is a mean of three probes, so the first ratio is below 1 for a curve that only climbs, too; the last "
+    "LC is that of one probe. A gain of exactly 0 counts: the network may be at 0 from the baseline on. "
+    + PILOT,
 )
 chapter.control(
     "frozen",
@@ -103,16 +114,16 @@ chapter.claim(
         "gain": above(SMALLEST["gain"], clear_of=0),
         "baseline": reported(),
         "final": reported(),
-        "final, stronger attack": reported(),
-        "gain, stronger attack": reported(),
-        "final, attacks made at step 1000": reported(),
     }
+    | {f"{what}, {attacks}": reported() for attacks in HARDER for what in ("final", "gain")}
     | {f"robustness: {what}": reported() for what in DELAY},
     paper="onset about 1e4 of 1e5 steps",
     source="Figures 1 and 2, MNIST",
     needs=("linear", "frozen"),
-    note=f"Attack of size {JUDGED}. A seed without a gain counts as ratio 0. Memorises: t_clean. "
-    "Generalises: t_rob. " + PILOT,
+    note=f"Attack of size {JUDGED}. A seed without a gain counts as ratio 0. In the rows of robustness 'memorises' means "
+    "t_clean and 'generalises' means t_rob; a seed without a gain counts there with its last step. All attacks together: "
+    "an image counts as resisted if the judged attack, the stronger ones and the one of step 1000 all fail. "
+    + PILOT,
 )
 chapter.claim(
     "c2",
@@ -155,20 +166,31 @@ chapter.claim(
     paper="no figures; direction only",
     source="Figures 2 and 7",
     needs=("frozen",),
-    note="Means of the last three probes, paired by seed. " + PILOT,
+    note="Means of the last three probes, paired by seed. The ratios are of the test points of every probe, the "
+    "differences of more points. " + PILOT,
 )
 RATIO = "step of largest LC, random labels / true labels"
 chapter.claim(
     "c5",
-    "Memorising random labels delays the migration, the more so the more samples there are.",
-    {f"{RATIO}, {n} samples": reported() for n in SAMPLES}
-    | {f"that ratio, {b} / {a} samples": above(1) for a, b in zip(SAMPLES, SAMPLES[1:], strict=False)}
-    if FULL
-    else {RATIO: above(1)},
+    "Memorising random labels delays the migration.",
+    {
+        RATIO: above(1),
+        "second descent with random labels": reported(),
+        "gain with random labels": reported(),
+    },
     paper="no figures; direction only",
     source="Figure 13, Table 1",
     needs=("frozen",),
-    note=PILOT,
+    note=f"{SAMPLES[0]} training samples, paired by seed. " + PILOT,
+)
+chapter.claim(
+    "c5b",
+    "The more samples there are, the longer random labels delay the migration.",
+    {f"{RATIO}, {n} samples": reported() for n in SAMPLES}
+    | {f"that ratio, {b} / {a} samples": above(1) for a, b in zip(SAMPLES, SAMPLES[1:], strict=False)},
+    paper="no figures; direction only",
+    source="Figure 13, Table 1",
+    needs=("frozen",),
 )
 chapter.claim(
     "c6",
@@ -178,7 +200,9 @@ chapter.claim(
     paper="scale 8",
     source="Figures 7 and 29",
     needs=("frozen",),
-    note="Delay: the step at which test accuracy reaches 0.8 of its final value over that at which train accuracy is 1.",
+    note="Delay: the step at which test accuracy reaches 0.8 of its final value over that at which train accuracy is 1. "
+    "Early fall: from the initial LC to the lowest one up to the step at which the network of usual weights has its "
+    "early minimum; that window is this chapter's own.",
 )
 chapter.declarations()
 
@@ -186,14 +210,15 @@ chapter.declarations()
 # ## Sizes
 #
 # `quick` has images of 8 by 8 pixels instead of 28 by 28, layers of width 50 instead of 200, and five times the learning
-# rate, because the learning rate times the steps is the clock here: at the official rate the same networks would need about
-# five times as many steps. `depth` counts linear layers, so there are three hidden ones.
+# rate. In a pilot the learning rate times the steps was the clock: at the official rate such networks reached the same
+# phases after about five times as many steps. `depth` counts linear layers, so there are three hidden ones.
 #
-# `paper` has MNIST and the official network, rate, batch and number of steps, in single precision instead of double, and
-# fewer probes. It attacks 500 test images instead of 1000. Estimated from a few steps, it takes a little under two hours on
-# one processor core. The runs of c5, three sample sizes with true and with random labels, are made only where there is a
-# GPU. The paper's other networks, a CNN and a ResNet18 on CIFAR-10, are left out: those images are not among the book's
-# data. The claims are about any deep network; what is tested here is one kind.
+# `paper` has MNIST and the network of the paper's figure, with ReLU where the official code's default is GELU, the official
+# rate and batch, and the $10^5$ steps of the figure, where the official configuration has $10^6$. It runs in single
+# precision instead of double, with fewer probes, on 2000 of the MNIST test images, of which it attacks 500 instead of 1000.
+# Both profiles attack with three of the paper's six sizes. The runs of c5 and c5b, three sample sizes with true and with
+# random labels, are made only where there is a GPU. The paper's other networks, a CNN and a ResNet18 on CIFAR-10, are left
+# out: those images are not among the book's data. The claims are about any deep network; what is tested here is one kind.
 
 # %% tags=["hide-input"]
 # fmt: off
@@ -305,15 +330,15 @@ steps, nets = trained(x, labels, sizes.steps, "true labels")
 # ## Two probes
 #
 # **Attack.** Projected gradient ascent in the box $\|x'-x\|_\infty \le \varepsilon$, from a uniform random start in it,
-# with steps of length 0.0156, clipped to $[0, 1]$. Networks are trained on the squared error, but the attack climbs the
-# cross-entropy of the outputs, as the official code does: the gradient of the squared error vanishes where the fit is
-# good, which would look like robustness. The attack is made anew for each probe, always from the same start and on
-# the same test images. Of the points on its way the strongest is taken.
+# with steps of length 0.0156, 10 of them in `quick` and 100 in `paper`, clipped to $[0, 1]$. Networks are trained on the
+# squared error, but the attack climbs the cross-entropy of the outputs, as the official code does: the gradient of the
+# squared error vanishes where the fit is good, which would look like robustness. The attack is made anew for each probe,
+# always from the same start and on the same test images. Of the points on its way the strongest is taken.
 #
-# **Local complexity.** Around $x$ stand the $2P$ corners $x \pm r v_p$ of a cross-polytope, for random orthonormal
-# $v_1, \dots, v_P$, the same at all points and all probes. LC counts the neurons that are on at one corner and off at
-# another: the hyperplanes that pass between the corners. On networks of this size the counts equal those of the official
-# rule, layer by layer.
+# **Local complexity.** Around $x$ stand the $2P$ corners $x \pm r v_p$ of a cross-polytope, for random orthonormal $v_1,
+# \dots, v_P$, the same at all points and all probes. LC counts the neurons that are on at one corner and off at another:
+# the hyperplanes that pass between the corners. Here $P = 25$ and $r = 0.05$; c2 also reports the second descent at the
+# smaller radius $r = 0.01$. On networks of this size the counts equal those of the official rule, layer by layer.
 
 # %%
 c, a = sizes.complexity, sizes.attack
@@ -450,20 +475,23 @@ def worst(values):
 
 
 def resisted(layers):
-    """Share of test images on which three attacks with twice as many steps, twice as long, all fail."""
-    hits = [
-        preactivations(layers, attack(layers, JUDGED, restart=r, stronger=2))[-1].argmax(-1)
-        == attacked_labels
-        for r in (1, 2, 3)
-    ]
-    return torch.stack(hits).all(0).float().mean(1)
+    """Share of test images on which all attacks fail, (S, 2): three with twice as many steps, twice as long; all."""
+    made = [attack(layers, JUDGED, restart=r, stronger=2) for r in (1, 2, 3)]
+    made += [attack(layers, JUDGED), old]
+    held = torch.stack([preactivations(layers, z)[-1].argmax(-1) == attacked_labels for z in made])
+    return torch.stack([h.all(0).float().mean(1) for h in (held[:3], held)], -1)
+
+
+def risen(attacked):
+    """Final accuracy of each seed, and the gain, over the same windows as the judged one."""
+    final = attacked[-3:].mean(0)
+    return final, final - [v[w].mean() for v, w in zip(attacked.T, robust.windows, strict=True)]
 
 
 needed = robust.windows.any(0) | (np.arange(len(steps)) >= len(steps) - 3)
-strong = np.full_like(run["test"], np.nan)
+strong = np.full((*run["test"].shape, 2), np.nan)
 strong[needed] = along([n for n, use in zip(nets, needed, strict=True) if use], resisted)
-strong_baseline = [curve[window].mean() for curve, window in zip(strong.T, robust.windows, strict=True)]
-strong_final = strong[-3:].mean(0)
+harder = dict(zip(HARDER, map(risen, (strong[..., 0], run["old attack"], strong[..., 1])), strict=True))
 chapter.measure(
     "c1",
     **{
@@ -471,14 +499,22 @@ chapter.measure(
         "gain": estimate.mean(robust.gain),
         "baseline": estimate.mean(robust.baseline),
         "final": estimate.mean(robust.final),
-        "final, stronger attack": estimate.mean(strong_final),
-        "gain, stronger attack": estimate.paired_difference(strong_final, strong_baseline),
-        "final, attacks made at step 1000": estimate.mean(run["old attack"][-3:].mean(0)),
+        **{
+            f"{what}, {attacks}": estimate.mean(v)
+            for attacks, found in harder.items()
+            for what, v in zip(("final", "gain"), found, strict=True)
+        },
         **delay(
-            "robustness", Onset(robust.clean, robust.clean >= 0), Onset(robust.rob, robust.rob > 0)
+            "robustness",
+            Onset(robust.clean, robust.clean >= 0),
+            Onset(np.where(robust.rob > 0, robust.rob, steps[-1]), robust.rob > 0),
         ),
     },
 )
+left = harder["all attacks together"][1].mean()
+masked = (harder["attacks made at step 1000"][0] < robust.final).sum()
+print(f"gain: {robust.gain.mean():.2f} under the judged attack, {left:.2f} under all attacks together")
+print(f"the attack of step 1000 beats the fresh one in the end in {masked} of {len(seeds)} seeds")
 
 # %% tags=["hide-input"]
 with plots.figure(columns=2, size=(9, 4)) as (fig, axes):
@@ -536,7 +572,7 @@ chapter.measure(
     },
 )
 together = [
-    spearmanr(counts[steps >= t], attacked[steps >= t]).statistic
+    stats.spearmanr(counts[steps >= t], attacked[steps >= t]).statistic
     for counts, attacked, t in zip(
         run["LC train"].T, run[f"attack {JUDGED}"].T, robust.clean, strict=True
     )
@@ -562,7 +598,7 @@ interpolation = np.where(
 )  # index of the probe, (S,)
 each = np.arange(len(seeds))
 before = (run["LC boundary"] / run["LC test"])[interpolation, each]
-after = end["boundary"] / end["test"]
+after = end["boundary"] / run["LC test"][-3:].mean(0)  # of the same points as before
 chapter.measure(
     "c4",
     **{
@@ -577,9 +613,10 @@ chapter.measure(
 # %% tags=["hide-input"]
 with plots.figure(size=(7.5, 3.6)) as (fig, ax):
     columns = {"step": [], "points": [], "LC": [], "low": [], "high": []}
+    quantile = stats.t.ppf(0.995, len(seeds) - 1)
     for k, place in enumerate(("train", "test", "random", "boundary")):
         curve = run[f"LC {place}"]
-        mean, reach = curve.mean(1), 2.58 * curve.std(1, ddof=1) / len(seeds) ** 0.5
+        mean, reach = curve.mean(1), quantile * curve.std(1, ddof=1) / len(seeds) ** 0.5
         ax.plot(steps[1:], mean[1:], color=plots.PALETTE[k], label=f"{place} points")
         ax.fill_between(
             steps[1:], (mean - reach)[1:], (mean + reach)[1:], color=plots.PALETTE[k], alpha=0.2, lw=0
@@ -593,8 +630,8 @@ with plots.figure(size=(7.5, 3.6)) as (fig, ax):
     ax.legend(fontsize="small")
     figure_2 = chapter.figure(
         fig,
-        "Local complexity against steps, means over seeds with 99 % bands. Dotted: the median step at which training accuracy "
-        "reaches 1.",
+        "Local complexity against steps, means over seeds with 99 % bands of Student's t. Dotted: the median step at which "
+        "training accuracy reaches 1.",
         "The curves at training and test points fall, rise and fall again; in the end training points lie lowest. The curve at "
         "boundary points rises with the others and stays high.",
         columns,
@@ -604,8 +641,10 @@ figure_2
 # %% [markdown]
 # ## Controls
 #
-# **No activations.** A linear network has no regions. LC can still be counted on its layers, and says something else there:
-# how close the sign changes of its neurons are to the data.
+# **No activations.** A linear network has no regions. LC can still be counted on its layers, and says something else
+# there: how close the sign changes of its neurons are to the data. Except on a GPU these runs are shorter than those
+# they control, and may end before robustness would begin. Longer training takes a linear network towards the
+# least-squares fit of the training data, so the accuracy under attack of that fit is reported beside.
 #
 # **Frozen weights.** The weights at interpolation, measured again after everything else, must give the same numbers. A
 # frame or a start of the attack that moved from probe to probe would show here.
@@ -633,14 +672,26 @@ def fall(LC):
     return 1 - LC[-3:].mean(0) / LC.max(0)
 
 
-linear = followed(x, labels, sizes.linear["steps"], "linear", activation=torch.nn.Identity())
+straight = torch.nn.Identity()
+linear_steps = sizes.steps if LARGE else sizes.linear["steps"]
+linear = followed(x, labels, linear_steps, "linear", activation=straight)
+inputs = torch.cat([x, torch.ones_like(x[..., :1])], -1).double()
+fit = torch.linalg.pinv(inputs) @ torch.eye(10, device=device).double()[labels]  # (S, d + 1, 10)
+squares = [(fit[:, :-1].mT.float(), fit[:, -1].float())]
 chapter.measure(
     "linear",
     **{
         "final LC / largest LC": estimate.mean(1 - fall(linear.LC)),
         "gain": estimate.mean(linear.robust.gain),
+        "last LC / largest LC": estimate.mean(linear.LC[-1] / linear.LC.max(0)),
+        "adversarial accuracy, baseline": estimate.mean(linear.robust.baseline),
+        "adversarial accuracy, least squares": estimate.mean(
+            adversarial(squares, activation=straight).cpu().numpy()
+        ),
     },
 )
+late = (robust.rob > linear.steps[-1]).sum()
+print(f"linear runs end at step {linear.steps[-1]}; t_rob is later in {late} of {len(seeds)} seeds")
 
 again = [nets[t] for t in interpolation]
 change = {
@@ -682,50 +733,61 @@ chapter.measure("random-steps", estimate.mean(both))
 # %% [markdown]
 # ## Random labels, and large initial weights
 #
-# If migration begins when the training data have been fitted, then labels that are harder to fit should delay it. In `quick`
-# 300 of the 1000 training labels are redrawn; in `paper` all are, as in the official code. The largest LC of both arms
-# is looked for after the $t_\text{clean}$ of the arm with true labels.
+# If migration begins when the training data have been fitted, then labels that are harder to fit should delay it. In
+# `quick` 300 of the 1000 training labels are redrawn; in `paper` all are, as in the official code. The largest LC of
+# both arms is looked for after the $t_\text{clean}$ of the arm with true labels. Both arms start from the same weights
+# and draw the same batches.
 
 # %%
 arms = {
-    "true labels": (fall(run["LC train"]), robust.gain),
-    "linear network": (fall(linear.LC), linear.robust.gain),
+    f"true labels, {steps[-1]} steps": (fall(run["LC train"]), robust.gain),
+    f"linear network, {linear.steps[-1]} steps": (fall(linear.LC), linear.robust.gain),
 }
-measured, delays = {}, {}
+delays = {}
 if not FULL or LARGE:
     for n in SAMPLES if FULL else (sizes.train,):
         many, true = (x, labels) if n == sizes.train else sample(n)
         if n == sizes.train:
             usual, reference = migration, robust
         else:
-            control_arm = followed(many, true, sizes.steps, f"true labels, {n}")
+            control_arm = followed(many, true, sizes.steps, "true labels")
             reference = control_arm.robust
             usual = phases(control_arm.steps, control_arm.LC, reference.clean)
         arm = followed(
             many,
             redrawn(true, sizes.random_labels["share"]),
             sizes.random_labels["steps"],
-            f"random {n}",
+            "true labels",  # the same weights to begin with, and the same batches
         )
-        last = phases(arm.steps, arm.LC, reference.clean).step
-        delays[n] = np.maximum(last, 1) / np.maximum(usual.step, 1)
+        last = phases(arm.steps, arm.LC, reference.clean)
+        delays[n] = np.maximum(last.step, 1) / np.maximum(usual.step, 1)
         if n == sizes.train:
-            noisy = arm
-            arms["random labels"] = fall(arm.LC), arm.robust.gain
-    if FULL:
-        measured = {f"{RATIO}, {n} samples": estimate.geometric_mean(d) for n, d in delays.items()} | {
-            f"that ratio, {b} / {a} samples": estimate.paired_ratio(delays[b], delays[a])
-            for a, b in zip(SAMPLES, SAMPLES[1:], strict=False)
-        }
-    else:
-        measured = {RATIO: estimate.geometric_mean(delays[sizes.train])}
-    chapter.measure("c5", **measured)
+            arms[f"random labels, {arm.steps[-1]} steps"] = fall(arm.LC), arm.robust.gain
+            chapter.measure(
+                "c5",
+                **{
+                    RATIO: estimate.geometric_mean(delays[n]),
+                    "second descent with random labels": estimate.mean(last.fall),
+                    "gain with random labels": estimate.mean(arm.robust.gain),
+                },
+            )
 else:
     chapter.not_tested("c5", NO_GPU)
+if FULL and LARGE:
+    chapter.measure(
+        "c5b",
+        **{f"{RATIO}, {n} samples": estimate.geometric_mean(d) for n, d in delays.items()},
+        **{
+            f"that ratio, {b} / {a} samples": estimate.paired_ratio(delays[b], delays[a])
+            for a, b in zip(SAMPLES, SAMPLES[1:], strict=False)
+        },
+    )
+else:
+    chapter.not_tested("c5b", NO_GPU if FULL else "the quick profile has one sample size")
 
 if FULL:
     large = followed(x, labels, sizes.steps, "scale 8", scale=8.0)
-    arms["weights times 8"] = fall(large.LC), large.robust.gain
+    arms[f"weights times 8, {large.steps[-1]} steps"] = fall(large.LC), large.robust.gain
     arrived = onset(large.steps, large.test - 0.8 * large.test[-3:].mean(0), 0.0)
     early = [  # where the network of usual weights has its early minimum
         steps[curve[: max(1, (steps < t).sum())].argmin()]
@@ -764,8 +826,9 @@ with plots.figure(size=(6, 3.6)) as (fig, ax):
     figure_3 = chapter.figure(
         fig,
         "Fall of LC, from its largest value to its final one, against the gain in accuracy on attacked test images. One point per "
-        "seed and arm. The arms with random labels and the linear networks of the quick profile end earlier.",
-        "Networks with true labels have a large fall and a positive gain. Linear networks have a small fall and no gain.",
+        "seed and arm. The final value is a mean of three probes, so a curve that only climbs has a small fall, too.",
+        "Networks with true labels have the largest falls and a positive gain. Linear networks end near their largest LC and "
+        "have no gain.",
         columns,
     )
 figure_3
@@ -842,29 +905,34 @@ chapter.verdicts()
 chapter.report()
 
 # %% [markdown]
-# **What was easy.** The phases. They are large in every seed, at a radius five times smaller too, and with the output layer
+# **What was easy.** The phases. They are large in every seed, at the smaller radius too, and with the output layer
 # counted as well. The slices show by eye what the counts say.
 #
 # **What was hard.** Saying when robustness begins. Early in training adversarial accuracy has a first peak that is gone by
 # the time the data are fitted, so a gain counted from the start, or from the step at which clean accuracy has converged,
 # measures the end of that transient. The baseline here is taken later.
 #
-# **How much of it is robustness?** The official attack has few short steps. One with twice as many steps of twice the
-# length, from three starts, leaves about half of the final adversarial accuracy, and less of the baseline. Measured by it at
-# both ends there is still a gain, a smaller one. So part of the rise is only that the official attack stops short. Attacks
-# made once, early, and used again lose some of their force too. They were made for other weights, so that alone says little.
+# **How much of it is robustness?** Not all. In `quick`, attacks made once, near step 1000, and used again in the end beat the
+# fresh ones in most seeds, though the fresh ones know the network and the old ones do not. That is the classic sign of
+# gradient masking: part of what looks like robustness is a gradient that no longer points the way to adversarial examples
+# that are still there. An attack with twice as many steps of twice the length, from three starts, agrees: it finds many
+# that the judged attack misses, and more of them in the end than at the baseline. If an image counts as resisted only
+# when all these attacks fail, at both ends, a smaller gain is left, printed above and reported in c1 beside the judged
+# one. In `quick` its interval is above 0. It is the better estimate, and other attacks could lower it further. The
+# criterion of c1 judges the attack of the paper.
 #
-# **What "always" rests on.** Patience. With 30 % random labels the quick profile ends before a second descent worth the
-# name, and adversarial accuracy ends below its baseline. How long one must wait is set by the labels and by the learning
-# rate: at the official one the small networks would need about five times as many steps.
+# **What "always" rests on.** Patience. Networks with random labels in `quick` end with a smaller second descent than those
+# with true labels, and adversarial accuracy ends below its baseline. How long one must wait is set by the labels and, as a
+# pilot showed, by the learning rate.
 #
 # **Where this run differs.** Small images, narrow layers and a larger learning rate in `quick`; 30 % random labels there
-# instead of all. The attack returns the strongest point it met, not the last one; that can only make it stronger. The LC
-# of the linear control is not a count of regions. The measure at the decision boundary is this chapter's own. The paper's
-# CNN and ResNet are not run.
+# instead of all. The official curves are not compared number by number. The attack returns the strongest point it met,
+# not the last one; that can only make it stronger. The LC of the linear control is not a count of regions. The measure
+# at the decision boundary is this chapter's own. The paper's CNN and ResNet are not run.
 #
-# **What is ambiguous.** For c4 the criterion asks that the ratio of LC at the boundary to LC at test points increases from
-# interpolation to the end with an interval above 1.2. It is read in the stricter way: the factor by which the ratio grows
-# must exceed 1.2. The control with random steps had no number; the one declared above asks that ascent and second descent
-# do not both reach the cut-offs of c2, and "the same length" is taken between probes. The time limits of c5 are those of
-# the two arms: the arm with true labels reaches its largest LC well before the end of the other.
+# **What is ambiguous.** For c4 the criterion asks that the ratio of LC at the boundary to LC at test points increases
+# from interpolation to the end with an interval above 1.2. It is read in the stricter way: the factor by which the ratio
+# grows must exceed 1.2. The control with random steps had no number; the one declared above asks that ascent and second
+# descent do not both reach the cut-offs of c2, and "the same length" is taken between probes. The time limits of c5 are
+# those of the two arms: the arm with true labels reaches its largest LC well before the end of the other. The criterion
+# for more samples says nothing of one sample size on its own; both are declared, as c5b and c5.

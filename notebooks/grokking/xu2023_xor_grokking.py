@@ -35,6 +35,7 @@ profile = "quick"
 seed = 0
 
 # %% tags=["hide-input"]
+from copy import deepcopy
 from types import SimpleNamespace
 
 import numpy as np
@@ -275,18 +276,16 @@ def descend(x, y, given, w, a, *, n, alpha, steps, probes, mu, relu=True, frozen
     inner, across, h, h_test = train @ train.T, x[n:] @ train.T, train @ w, x[n:] @ w
     axes, along = x[:n, :2].T * mu, w[:2] * mu
     c, begun = torch.zeros_like(h), h > 0
+    work, z = torch.empty_like(h), torch.empty_like(h_test)  # written over again and again
     wanted, seen = set(probes), []
-
-    def output(z, active):
-        return ((z * active) if relu else z) @ a
-
     for t in range(steps + 1):
         active = (begun if frozen else h > 0) if relu else torch.ones_like(begun)
-        f = output(h, active)
+        f = torch.mul(h, active, out=work) @ a
         if t in wanted:
-            z = h_test + across @ c
-            now = (h_test > 0) if frozen else (z > 0)
-            f_test = output(z, now)
+            torch.addmm(h_test, across, c, out=z)
+            if relu:
+                z *= (h_test if frozen else z) > 0
+            f_test = z @ a
             right = (f * given) > 0
             seen.append(SimpleNamespace(
                 step=t, train=right.double().mean().item(), test=(f_test * y[n:] > 0).double().mean().item(),
@@ -295,9 +294,8 @@ def descend(x, y, given, w, a, *, n, alpha, steps, probes, mu, relu=True, frozen
             ))  # fmt: skip
             if until is not None and until(seen[-1]):
                 break
-        c_step = (alpha / n) * (torch.sigmoid(-given * f) * given)[:, None] * active * a
-        c += c_step
-        h += inner @ c_step
+        c += torch.outer(alpha / n * torch.sigmoid(-given * f) * given, a, out=work).mul_(active)
+        h.addmm_(inner, work)
     return seen
 
 
@@ -314,7 +312,8 @@ def run(
     seen = descend(x, y, given, w, a, n=s["n"], alpha=alpha, steps=steps, probes=probes, mu=s["mu"],
                    relu=relu, frozen=frozen, until=until)  # fmt: skip
     rule = x[s["n"] :] @ (given[: s["n"]] @ x[: s["n"]])
-    return SimpleNamespace(seen=seen, positive=a > 0, rule=rule, n=s["n"], mu=s["mu"])
+    # what is kept lies between large arrays on the heap; copies let the allocator have the room in one piece
+    return SimpleNamespace(seen=deepcopy(seen), positive=a > 0, rule=rule, n=s["n"], mu=s["mu"])
 
 
 def curve(runs, name):

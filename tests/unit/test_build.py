@@ -17,7 +17,7 @@ from replib.build.layout import BuildError, Layout
 from replib.build.requests import request
 from replib.build.status import Status, read_status
 from replib.claims import Verdict
-from replib.record import RECORD_MIME, RecordError, dump
+from replib.record import RECORD_MIME, Provenance, RecordError, dump
 
 from tests.unit.checkouts import SLUG, publish
 
@@ -274,8 +274,16 @@ def test_a_failure_page_shows_the_traceback_as_text(checkout):
     assert "&lt;script&gt;" in shown
 
 
-def test_accept_refuses_a_failed_run(checkout, record):
-    publish(checkout, record)
+@pytest.fixture
+def made(checkout, record):
+    """The record of a run of the chapter as it is."""
+    text = digest.sha256(checkout.chapter(SLUG))
+    of = Provenance(digest="d", source_sha256=text, modules={}, lock_sha256="l", commit="c")
+    return record.model_copy(update={"provenance": of})
+
+
+def test_accept_refuses_a_failed_run(checkout, made):
+    publish(checkout, made)
     outcome.accept(checkout, SLUG, "quick")
     published = checkout.published(SLUG, "quick").read_text()
     failed = Status(SLUG, "quick", "failed", 3.0, {}, "")
@@ -283,6 +291,19 @@ def test_accept_refuses_a_failed_run(checkout, record):
     with pytest.raises(BuildError, match="no record to publish"):
         outcome.accept(checkout, SLUG, "quick")
     assert checkout.published(SLUG, "quick").read_text() == published
+
+
+def test_accept_refuses_the_record_of_an_earlier_run_or_text(checkout, made):
+    publish(checkout, made)
+    newer = Status(SLUG, "quick", "ok", 2.0, {})
+    checkout.status(SLUG, "quick").write_text(json.dumps(vars(newer)))
+    with pytest.raises(BuildError, match="extract it first"):
+        outcome.accept(checkout, SLUG, "quick")
+    checkout.status(SLUG, "quick").unlink()
+    checkout.chapter(SLUG).write_text(checkout.chapter(SLUG).read_text() + "# more\n")
+    with pytest.raises(BuildError, match="has changed since"):
+        outcome.accept(checkout, SLUG, "quick")
+    assert not checkout.published(SLUG, "quick").exists()
 
 
 # --- commands

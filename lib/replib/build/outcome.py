@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
+from replib.build.digest import sha256
 from replib.build.extract import extract, read_notebook, record_in
 from replib.build.layout import BuildError, Layout
 from replib.build.status import Status, read_status
@@ -79,9 +80,16 @@ def accept(layout: Layout, slug: str, profile: str) -> None:
     """Make a fresh record the published one.
 
     Raises:
-        BuildError: the run failed, or its sources differ from those in the checkout.
+        BuildError: the run failed, its record is not that of the last run, or it ran another text of the chapter.
     """
     outcome = load(layout, slug, profile)
     if outcome.record is None:
         raise BuildError(f"{slug} ({profile}) {outcome.status.state}: a failed run has no record to publish")
+    if read_status(layout.status(slug, profile)) not in (None, outcome.status):
+        raise BuildError(
+            f"{slug} ({profile}) was run again since its record was made: extract it first (record {profile})"
+        )
+    made = outcome.record.provenance
+    if made is None or made.source_sha256 != sha256(layout.chapter(slug)):
+        raise BuildError(f"{slug} ({profile}) has changed since this run: run it again")
     write_atomically(layout.published(slug, profile), dump(outcome.record))

@@ -1,8 +1,8 @@
-# The few commands people type. Everything else is in the Snakefile and in `python -m replib.build --help`.
+# The few commands people type. Everything else is in the Snakefile and in `python -m replib.press --help`.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-BUILD = $(BIN)/python -m replib.build
+BUILD = $(BIN)/python -m replib.press
 # one thread per process, warnings of the tests' own tools aside
 export OMP_NUM_THREADS = 1
 

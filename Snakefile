@@ -1,4 +1,4 @@
-# The build graph. Every step is one call of the library; see lib/replib/build.
+# The build graph. Every step is one call of the library; see lib/replib/press.
 #
 #   text notebook --execute--> status (and executed notebook) --record--> outcome --ledger--> claims.json --site--> html
 #
@@ -7,13 +7,13 @@
 # still ends in a status file, so the others and the site go on.
 import sys
 
-from replib.build import digest
-from replib.build.layout import Layout
-from replib.build.requests import request
+from replib.press import digest
+from replib.press.layout import Layout
+from replib.press.requests import request
 
 layout = Layout(Path(workflow.basedir).resolve())
 SLUGS = list(layout.chapters)
-STEP = f'"{sys.executable}" -m replib.build'
+STEP = f'"{sys.executable}" -m replib.press'
 digest.refresh(layout, ("smoke", "quick", "paper"))
 
 
@@ -92,7 +92,7 @@ rule html:
         "_toc.yml",
         "references.bib",
         sorted(str(p.relative_to(layout.root)) for p in layout.root.glob("book/**/*") if p.is_file()),
-        sorted(str(p.relative_to(layout.root)) for p in layout.root.glob("lib/replib/build/*.py")),
+        sorted(str(p.relative_to(layout.root)) for p in layout.root.glob("lib/replib/press/*.py")),
         sorted(str(p.relative_to(layout.root)) for p in layout.root.glob("benchmarks/results/*.json")),
         "lib/replib/render.py",
     output:

@@ -14,7 +14,7 @@ from pathlib import Path
 import jupytext
 import yaml
 from harness import installed, keep, seconds
-from replib.build.layout import here
+from replib.press.layout import here
 
 CHAPTERS = ("extrapolation/wu2022_polynomial_nets", "extrapolation/goubault2021_tropical")
 EDITED, MODULE = CHAPTERS[0], "models/polynomial.py"
@@ -74,7 +74,7 @@ def main() -> None:
         theirs.mkdir()
         book(ours)
         peer(theirs, ours)
-        build = sys.executable, "-m", "replib.build", "run", "book"
+        build = sys.executable, "-m", "replib.press", "run", "book"
         plain = str(Path(sys.executable).with_name("jupyter-book")), "build", "."
         chapter = ours / "notebooks" / f"{EDITED}.py"
         times = {"from nothing": (run(ours, *build), run(theirs, *plain))}

@@ -11,8 +11,8 @@ import cvxpy as cp
 import harness
 import numpy as np
 from harness import Case, installed
-from replib.convex_relu import ADMM, sampled_patterns
 from replib.randomness import numpy_generator
+from replib.training.convex_relu import ADMM, sampled_patterns
 
 POINTS, INPUTS, BETA, GAP = 40, 2, 0.2, 1e-4
 

@@ -13,9 +13,9 @@ import harness
 import main as published_script
 import torch
 from harness import Case, installed
-from replib.ensemble import Ensemble, Minibatches, build_seeded, mean_squared_error, train
 from replib.models.mlp import mlp
 from replib.randomness import torch_generator
+from replib.training.ensemble import Ensemble, Minibatches, build_seeded, mean_squared_error, train
 from torch.optim import Adam
 
 POINTS, BATCH, DIMENSION = 2000, 64, 8

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import harness
 import torch
 from harness import Case, installed
-from replib.ensemble import Ensemble
-from replib.models.gnn import Edges, MessagePassing
+from replib.graphs.networks import Edges, MessagePassing
 from replib.randomness import torch_generator
+from replib.training.ensemble import Ensemble
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing as PygMessagePassing
 from torch_geometric.utils import dense_to_sparse

@@ -13,9 +13,9 @@ import torch
 from harness import Case
 from model_base import EmbedMLP
 from replib.data import modular
-from replib.descent import descend
 from replib.models.pairs import PairNetwork
 from replib.randomness import torch_generator
+from replib.training.descent import descend
 from torch import Tensor
 from torch.nn.functional import log_softmax
 from torch.optim import AdamW

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 from replib import environment
-from replib.build import ledger, site
-from replib.build.layout import Layout, here
+from replib.press import ledger, site
+from replib.press.layout import Layout, here
 from replib.record import write_atomically
 
 

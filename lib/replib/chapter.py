@@ -17,13 +17,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from matplotlib.figure import Figure
 
-from replib import environment, plots, render
+from replib import environment, figures, render
 from replib.claims import Claim, Criteria, final_verdict, named
-from replib.data.registry import fetch
 from replib.estimate import Estimate
 from replib.record import (
     FIGURE_MIME,
@@ -41,6 +41,16 @@ FIRST_SEED = 100
 
 class ChapterError(ValueError):
     """A chapter that misuses its claims; the message names the claim and the remedy."""
+
+
+class DataSet(Protocol):
+    """A verified data set at hand, such as :func:`replib.data.registry.fetch` gives."""
+
+    name: str
+    paths: dict[str, Path]
+    sha256: str
+    bytes: int
+    downloaded: int
 
 
 @dataclass(frozen=True)
@@ -93,14 +103,9 @@ class Chapter:
         self._seeds.update(chosen)
         return chosen
 
-    def data(self, name: str) -> dict[str, Path]:
-        """The verified files of a registered data set; the record names it.
-
-        Raises:
-            replib.data.registry.DataError: it cannot be had.
-        """
-        fetched = fetch(name)
-        self._data.append(DataRecord(name=name, sha256=fetched.sha256, bytes=fetched.bytes))
+    def data(self, fetched: DataSet) -> dict[str, Path]:
+        """The files of a data set that was fetched, by name; the record says that the run read them."""
+        self._data.append(DataRecord(name=fetched.name, sha256=fetched.sha256, bytes=fetched.bytes))
         self._downloaded += fetched.downloaded
         return fetched.paths
 
@@ -203,7 +208,7 @@ class Chapter:
                 missing = ", ".join(sorted(named_columns - columns.keys()))
                 raise ChapterError(f"explore names columns that the figure's data lack: {missing}")
         self._figures += 1
-        svg = plots.svg(fig, f"{self.slug}-{self._figures}", alt)
+        svg = figures.svg(fig, f"{self.slug}-{self._figures}", alt)
         return Output(
             {
                 "text/html": render.figure(self._figures, svg, caption),
@@ -320,5 +325,5 @@ def begin(slug: str, profile: str, seed: int) -> Chapter:
     torch.use_deterministic_algorithms(True)
     # every operation writes all of its output: filling fresh memory first would only cost time
     torch.utils.deterministic.fill_uninitialized_memory = False
-    plots.use_style()
+    figures.use_style()
     return Chapter(slug, profile, seed)

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from replib.build import extract
-from replib.build import layout as layouts
+from replib.press import extract
+from replib.press import layout as layouts
 from replib.record import Record, RecordError, compare, likely_causes, write_atomically
 
 TEMPLATE = """\
@@ -107,7 +107,7 @@ def other_code(path: Path, published: Record) -> list[str]:
         return []
     import jupytext
 
-    from replib.build import digest
+    from replib.press import digest
 
     causes = []
     now = digest.describe(layout, published.slug, published.profile)

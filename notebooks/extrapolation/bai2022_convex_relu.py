@@ -45,10 +45,14 @@ import cvxpy as cp
 import numpy as np
 import torch
 from matplotlib.patches import Rectangle
-from replib import attacks, estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
-from replib.convex_relu import (
+from replib.data import idx, points
+from replib.data.registry import fetch
+from replib.randomness import numpy_generator
+from replib.training import attacks
+from replib.training.convex_relu import (
     ADMM,
     all_patterns,
     certificate,
@@ -63,8 +67,6 @@ from replib.convex_relu import (
     stack_patterns,
     unit_rows,
 )
-from replib.data import idx, points
-from replib.randomness import numpy_generator
 from scipy.linalg import block_diag, cho_factor, cho_solve
 from scipy.optimize import linprog
 from sklearn.datasets import load_digits
@@ -287,7 +289,7 @@ def teacher_data(seed, n, inputs):
 def images():
     """The images of threes and eights, and labels -1 and 1."""
     if FULL:
-        pixels, digit = idx.images(chapter.data("MNIST"))
+        pixels, digit = idx.images(chapter.data(fetch("MNIST")))
         pixels = pixels / 255
     else:
         pixels, digit = load_digits(return_X_y=True)
@@ -558,21 +560,21 @@ admm_course, done = {}, 0
 for k in sorted(k for k in courses if k <= max(gaps[0])):
     one.run(k - done)
     admm_course[k], done = objective(INPUT[0], TARGET[0], BETA[0], one.blocks[0]), k
-with plots.figure(columns=2, size=(9.5, 3.4)) as (fig, axes):
+with figures.figure(columns=2, size=(9.5, 3.4)) as (fig, axes):
     columns = {"panel": [], "run": [], "iteration": [], "value": []}
     steps = np.array(sorted(courses))
     curves = np.array([courses[k] for k in steps]).T
     for j, curve in enumerate(curves):
         label = {"label": f"gradient descent, width {WIDTHS[1]}"} if j == 0 else {}
         axes[0].plot(steps, curve, color="gray", lw=0.8, alpha=0.7, **label)
-        plots.fill(columns, "objective", f"descent {j + 1}", steps, curve)
+        figures.fill(columns, "objective", f"descent {j + 1}", steps, curve)
     axes[0].plot(
-        list(admm_course), list(admm_course.values()), color=plots.PALETTE[1], lw=2, label="ADMM"
+        list(admm_course), list(admm_course.values()), color=figures.PALETTE[1], lw=2, label="ADMM"
     )
-    plots.fill(
+    figures.fill(
         columns, "objective", "ADMM", np.array(list(admm_course)), np.array(list(admm_course.values()))
     )
-    axes[0].axhline(P_STAR[0], color=plots.PALETTE[0], ls="--", label="certified optimum")
+    axes[0].axhline(P_STAR[0], color=figures.PALETTE[0], ls="--", label="certified optimum")
     axes[0].set(
         xscale="log", yscale="log", xlabel="iteration", ylabel="objective", ylim=(None, 30 * P_STAR[0])
     )
@@ -581,8 +583,10 @@ with plots.figure(columns=2, size=(9.5, 3.4)) as (fig, axes):
         late = int(BETA[j] == BETAS[-1])
         label = {"label": f"beta = {BETA[j]:g}"} if j % len(DATA) == 0 else {}
         drawn = np.maximum(list(g.values()), 1e-12)
-        axes[1].plot(list(g), drawn, color=plots.PALETTE[late], ls="--" if late else "-", lw=1, **label)
-        plots.fill(columns, "certified gap", f"instance {j + 1}", np.array(list(g)), drawn)
+        axes[1].plot(
+            list(g), drawn, color=figures.PALETTE[late], ls="--" if late else "-", lw=1, **label
+        )
+        figures.fill(columns, "certified gap", f"instance {j + 1}", np.array(list(g)), drawn)
     axes[1].set(yscale="log", xlabel="iteration of ADMM", ylabel="certified relative gap")
     axes[1].legend()
     figure_1 = chapter.figure(
@@ -599,14 +603,14 @@ with plots.figure(columns=2, size=(9.5, 3.4)) as (fig, axes):
 figure_1
 
 # %% tags=["hide-input"]
-with plots.figure(columns=len(WIDTHS), size=(9.5, 2.8), sharey=True) as (fig, axes):
+with figures.figure(columns=len(WIDTHS), size=(9.5, 2.8), sharey=True) as (fig, axes):
     columns, bins = {"width": [], "excess": []}, np.linspace(-6, 1.5, 31)
     for k, (ax, m) in enumerate(zip(axes, WIDTHS, strict=True)):
         drawn = np.clip(excess[m].ravel(), 1e-6, 10**1.5)
-        ax.hist(np.log10(drawn), bins, color=plots.PALETTE[k])
+        ax.hist(np.log10(drawn), bins, color=figures.PALETTE[k])
         ax.axvline(-2, color="gray", ls=":")
         ax.set(title=f"width {m}", xlabel="log₁₀ of the excess")
-        plots.fill(columns, m, drawn)
+        figures.fill(columns, m, drawn)
     axes[0].set(ylabel="runs")
     figure_2 = chapter.figure(
         fig,
@@ -857,7 +861,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9.5, 3.2)) as (fig, axes):
+with figures.figure(columns=2, size=(9.5, 3.2)) as (fig, axes):
     columns = {"method": [], "samples": [], "mean": [], "low": [], "high": []}
     shown = (
         ("patterns", axes[0], sampled),
@@ -867,15 +871,15 @@ with plots.figure(columns=2, size=(9.5, 3.2)) as (fig, axes):
     for k, (name, ax, values) in enumerate(shown):
         at, rows = np.array(list(values)), np.stack(list(values.values()))
         low, high, mean = rows.min(1), rows.max(1), rows.mean(1)
-        ax.fill_between(at, np.maximum(low, 1e-5), high, color=plots.PALETTE[k], alpha=0.2, lw=0)
+        ax.fill_between(at, np.maximum(low, 1e-5), high, color=figures.PALETTE[k], alpha=0.2, lw=0)
         ax.plot(
             at,
             mean,
-            color=plots.PALETTE[k],
-            marker=plots.MARKERS[k],
+            color=figures.PALETTE[k],
+            marker=figures.MARKERS[k],
             label="digits" if "digits" in name else "plane",
         )
-        plots.fill(columns, name, at, mean, low, high)
+        figures.fill(columns, name, at, mean, low, high)
     axes[0].axhline(0.05, color="gray", ls=":")
     axes[1].axhline(0.1, color="gray", ls=":")
     axes[0].set(xlabel="pattern draws", ylabel="excess over the optimum")
@@ -1130,16 +1134,16 @@ for claim, variant in VARIANTS.items():
     chapter.measure(claim, **found, **more[claim])
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(8.5, 3.9)) as (fig, axes):
+with figures.figure(columns=2, size=(8.5, 3.9)) as (fig, axes):
     x, y, nets = drawn_plane
     grid = np.linspace(-1.2, 1.2, 121)
     mesh = np.stack(np.meshgrid(grid, grid), -1)
     cut, columns = [], {"network": [], "x1": [], "x2": [], "f": []}
     for ax, name, (u, a) in zip(axes, ("standard", "robust"), nets, strict=True):
         f = np.maximum(mesh @ u[:, :2].T + u[:, 2], 0) @ a
-        ax.contourf(grid, grid, f, levels=[-np.inf, 0, np.inf], colors=plots.PALETTE[:2], alpha=0.25)
+        ax.contourf(grid, grid, f, levels=[-np.inf, 0, np.inf], colors=figures.PALETTE[:2], alpha=0.25)
         ax.contour(grid, grid, f, levels=[0], colors="gray")
-        for sign, marker, color in ((-1, "o", plots.PALETTE[0]), (1, "s", plots.PALETTE[1])):
+        for sign, marker, color in ((-1, "o", figures.PALETTE[0]), (1, "s", figures.PALETTE[1])):
             chosen = x[y == sign]
             ax.plot(*chosen[:, :2].T, ls="", marker=marker, color=color, ms=3)
             for point in chosen:
@@ -1149,7 +1153,7 @@ with plots.figure(columns=2, size=(8.5, 3.9)) as (fig, axes):
         margins = attacked_margins((u, a), x, y, s["radius"], numpy_generator(0, "boxes"), s)
         cut.append(int(np.sum(margins <= 0)))
         thin = (slice(None, None, 6), slice(None, None, 6))
-        plots.fill(columns, name, mesh[*thin, 0].ravel(), mesh[*thin, 1].ravel(), f[*thin].ravel())
+        figures.fill(columns, name, mesh[*thin, 0].ravel(), mesh[*thin, 1].ravel(), f[*thin].ravel())
     axes[0].set(ylabel="$x_2$")
     figure_4 = chapter.figure(
         fig,

@@ -41,10 +41,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, equals, reported
 from replib.data import idx
+from replib.data.registry import fetch
 from replib.randomness import numpy_generator, torch_generator
 from sklearn.datasets import load_breast_cancer, load_digits
 from torch.nn.functional import cross_entropy, mse_loss
@@ -490,19 +491,19 @@ c1["trained: RMSE of ReLU / of quadratic, equal parameters"] = estimate.paired_r
 chapter.measure("c1", **c1)
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(10, 3.4)) as (fig, axes):
+with figures.figure(columns=2, size=(10, 3.4)) as (fig, axes):
     chosen = int(np.argmin(rmse["conventional"]))
     target, knots, pieces, mean, std = fit_targets[chosen]
     trained = mean + std * fits["conventional"][0][chosen]
     exact = construction(x_fit, knots, pieces)
     axes[0].plot(x_fit, target(x_fit), color="gray", lw=5, alpha=0.5, label="target")
-    axes[0].plot(x_fit, exact, color=plots.PALETTE[0], label="quadratic, built")
-    axes[0].plot(x_fit, trained, color=plots.PALETTE[1], ls="--", label="ReLU, trained")
+    axes[0].plot(x_fit, exact, color=figures.PALETTE[0], label="quadratic, built")
+    axes[0].plot(x_fit, trained, color=figures.PALETTE[1], ls="--", label="ReLU, trained")
     axes[0].set(xlabel="x", ylabel="value")
     floor = 1e-17  # drawn here where the error is exactly 0
     for series, f, color in (("quadratic, built", exact, 0), ("ReLU, trained", trained, 1)):
         error = np.maximum(np.abs(f - target(x_fit)), floor)
-        axes[1].plot(x_fit, error, color=plots.PALETTE[color], label=series, ls=("-", "--")[color])
+        axes[1].plot(x_fit, error, color=figures.PALETTE[color], label=series, ls=("-", "--")[color])
     axes[1].set(yscale="log", xlabel="x", ylabel="absolute error", ylim=(floor / 3, 10))
     for ax in axes:
         for t in knots:
@@ -594,12 +595,12 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(size=(9, 3.2)) as (fig, ax):
+with figures.figure(size=(9, 3.2)) as (fig, ax):
     groups = {
         name: {written(w): estimate.mean(ranks[w, name]) for w in (*DIMENSIONS, *WIDER)}
         for name in ("quadratic", "conventional")
     }
-    drawn = plots.bars(ax, groups)
+    drawn = figures.bars(ax, groups)
     ax.set(ylabel="dimension", xlabel="widths (inputs, hidden layers, output)")
     ax.tick_params(axis="x", labelsize="small", rotation=30 if FULL else 0)
     ax.set_ylim(0, 1.25 * max(r.max() for r in ranks.values()))
@@ -630,7 +631,7 @@ def table(name):
         return x / 8 - 1, y
     if name == "breast cancer":
         return load_breast_cancer(return_X_y=True)
-    pixels, digit = idx.images(chapter.data("MNIST"))
+    pixels, digit = idx.images(chapter.data(fetch("MNIST")))
     return pixels.astype(np.float32) / 127.5 - 1, digit
 
 
@@ -713,7 +714,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=3, size=(10, 2.9), sharey=True) as (fig, axes):
+with figures.figure(columns=3, size=(10, 2.9), sharey=True) as (fig, axes):
     columns = {"kind": [], "hidden layers": [], "learning rate": [], "collapsed": []}
     for ax, kind in zip(axes, METHODS, strict=True):
         matrix = np.array([collapsed[d, kind].mean(0) for d in DEPTHS])  # (depths, rates)
@@ -727,7 +728,7 @@ with plots.figure(columns=3, size=(10, 2.9), sharey=True) as (fig, axes):
                 va="center",
                 color="black" if value > 0.5 else "white",
             )
-            plots.fill(columns, kind, DEPTHS[i], s["rates"][j], float(value))
+            figures.fill(columns, kind, DEPTHS[i], s["rates"][j], float(value))
         ax.set_xticks(range(len(s["rates"])), [f"{r:g}" for r in s["rates"]])
         ax.set_yticks(range(len(DEPTHS)), DEPTHS)
         ax.set(title=kind, xlabel="learning rate")
@@ -913,7 +914,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=len(swept), size=(4.6 * len(swept), 3.4)) as (fig, axes):
+with figures.figure(columns=len(swept), size=(4.6 * len(swept), 3.4)) as (fig, axes):
     columns = {"data": [], "factor": [], "network": [], "accuracy": [], "low": [], "high": []}
     for ax, (name, r) in zip(axes, swept.items(), strict=True):
         factors = list(r.curve)
@@ -930,7 +931,7 @@ with plots.figure(columns=len(swept), size=(4.6 * len(swept), 3.4)) as (fig, axe
             ax.axhline(e.value, ls=style, color="gray", label=label)
         for label, row in (("ReLinear", points), ("factor 0", [plain] * len(points)), ("equal parameters", [wide] * len(points))):  # fmt: skip
             for f, e in zip(factors, row, strict=True):
-                plots.fill(columns, name, f, label, e.value, e.low, e.high)
+                figures.fill(columns, name, f, label, e.value, e.low, e.high)
         ax.set(xscale="log", xlabel="factor", title=f"{name}, learning rate {r.rate:g}")
     axes[0].set(ylabel="test accuracy")
     axes[0].legend(fontsize="small", loc="lower left")

@@ -44,7 +44,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, equals, reported
 from replib.domains import planar, tropical
@@ -56,9 +56,9 @@ from replib.domains.intervals import (
     interval_bounds,
     zonotope,
 )
-from replib.ensemble import Ensemble, train
 from replib.models.mlp import mlp
 from replib.randomness import numpy_generator
+from replib.training.ensemble import Ensemble, train
 from scipy.optimize import linprog
 from sklearn.datasets import make_moons
 from torch.optim import Adam
@@ -349,7 +349,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(8, 3.3), sharey=True) as (fig, axes):
+with figures.figure(columns=2, size=(8, 3.3), sharey=True) as (fig, axes):
     columns = {"function": [], "curve": [], "x": [], "y": []}
     x, along = np.linspace(-1, 1, 81), np.linspace(-2, 0, 81)
     for ax, (name, f) in zip(
@@ -358,12 +358,14 @@ with plots.figure(columns=2, size=(8, 3.3), sharey=True) as (fig, axes):
         corner = np.array([[-1, f(-1.0)], [0, 0], [1, f(1.0)]])
         segment = tropical.combine(corner[[0, 2]], np.stack([np.zeros_like(along), along], 1))
         ax.fill(*corner.T, color="gray", alpha=0.35, lw=0, label="convex hull")
-        ax.plot(x, f(x), color=plots.PALETTE[1], lw=4, alpha=0.6, label="graph")
-        ax.plot(*segment.T, color=plots.PALETTE[0], ls="--", label="tropical segment between its ends")
+        ax.plot(x, f(x), color=figures.PALETTE[1], lw=4, alpha=0.6, label="graph")
+        ax.plot(
+            *segment.T, color=figures.PALETTE[0], ls="--", label="tropical segment between its ends"
+        )
         ax.set(title=name, xlabel="x", aspect="equal")
-        plots.fill(columns, name, "graph", x, f(x))
-        plots.fill(columns, name, "tropical segment", *segment.T)
-        plots.fill(columns, name, "convex hull", *corner.T)
+        figures.fill(columns, name, "graph", x, f(x))
+        figures.fill(columns, name, "tropical segment", *segment.T)
+        figures.fill(columns, name, "convex hull", *corner.T)
     axes[0].set(ylabel="y")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     figure_1 = chapter.figure(
@@ -540,7 +542,7 @@ for k in sizes.cells["example"]:
 example_exact = planar.union_area(planar.image(EXAMPLE, *square(2)))
 
 # %% tags=["hide-input"]
-with plots.figure(rows=2, columns=3, size=(9, 5.6), sharex=True, sharey=True) as (fig, axes):
+with figures.figure(rows=2, columns=3, size=(9, 5.6), sharex=True, sharey=True) as (fig, axes):
     columns = {"set": [], "k": [], "cell": [], "corner": [], "y1": [], "y2": []}
     triangle, tail = np.array([[0, 0], [0, 2], [1, 1.0]]), np.array([[0, 2], [0, 3.0]])
     named = (("zone", "tropical"), ("zonotope", "zonotope"), ("box", "box"))
@@ -549,9 +551,13 @@ with plots.figure(rows=2, columns=3, size=(9, 5.6), sharex=True, sharey=True) as
             ax, polygons = axes[3 * row + column], DOMAINS[name](EXAMPLE, *cells(k))
             for c, polygon in enumerate(polygons):
                 ax.fill(
-                    *polygon.T, fc=plots.PALETTE[column], ec=plots.PALETTE[column], alpha=0.45, lw=0.8
+                    *polygon.T,
+                    fc=figures.PALETTE[column],
+                    ec=figures.PALETTE[column],
+                    alpha=0.45,
+                    lw=0.8,
                 )
-                plots.fill(columns, shown, k, c, np.arange(len(polygon)), *polygon.T)
+                figures.fill(columns, shown, k, c, np.arange(len(polygon)), *polygon.T)
             ax.fill(*triangle.T, fc="none", hatch="///", ec="gray", lw=0)
             ax.plot(*np.vstack([triangle, triangle[:1]]).T, color="gray", lw=1.5)
             ax.plot(*tail.T, color="gray", lw=1.5)
@@ -559,8 +565,8 @@ with plots.figure(rows=2, columns=3, size=(9, 5.6), sharex=True, sharey=True) as
                 title=f"{shown}, k = {k}: area {example[name, k]:.4g}", xlabel="$y_1$" if row else ""
             )
         axes[3 * row].set(ylabel="$y_2$")
-    plots.fill(columns, "exact triangle", 0, 0, range(3), *triangle.T)
-    plots.fill(columns, "exact segment", 0, 0, range(2), *tail.T)
+    figures.fill(columns, "exact triangle", 0, 0, range(3), *triangle.T)
+    figures.fill(columns, "exact segment", 0, 0, range(2), *tail.T)
     figure_2 = chapter.figure(
         fig,
         "The running example on one cell and on 4 x 4 cells. Coloured: the set of each cell. Gray outline: the exact image, a hatched triangle "
@@ -711,7 +717,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=len(groups), size=(2.6 * len(groups), 3.2), sharey=True) as (fig, axes):
+with figures.figure(columns=len(groups), size=(2.6 * len(groups), 3.2), sharey=True) as (fig, axes):
     columns = {"group": [], "set": [], "net": [], "area / box area": []}
     for ax, (group, members) in zip(axes, groups.items(), strict=True):
         box = areas[group]["box"]
@@ -724,9 +730,9 @@ with plots.figure(columns=len(groups), size=(2.6 * len(groups), 3.2), sharey=Tru
             at, *np.sort([drawn["tropical"], drawn["zonotope"]], 0)[:, order], color="gray", lw=0.7
         )
         for j, (name, values) in enumerate(drawn.items()):
-            style = dict(marker=plots.MARKERS[j], color=plots.PALETTE[j], ls="", ms=4)
+            style = dict(marker=figures.MARKERS[j], color=figures.PALETTE[j], ls="", ms=4)
             ax.plot(at, values[order], label=name, **style)
-            plots.fill(columns, group, name, at, values[order])
+            figures.fill(columns, group, name, at, values[order])
         ax.axhline(1, color="gray", ls=":")
         ax.set(title=group, yscale="log", xlabel="network", xticks=[])
     axes[0].set(ylabel="area / area of the box")
@@ -846,7 +852,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 3.6), sharey=True) as (fig, axes):
+with figures.figure(columns=2, size=(9, 3.6), sharey=True) as (fig, axes):
     columns = {"network": [], "domain": [], "k": [], "excess": []}
     ks = np.array(sizes.cells["example"])
     shown = {
@@ -857,18 +863,18 @@ with plots.figure(columns=2, size=(9, 3.6), sharey=True) as (fig, axes):
     }
     shown["cut zonotope"] = "zonotope cut to y ≥ 0"
     for j, (name, label) in enumerate(shown.items()):
-        style = dict(color=plots.PALETTE[j], marker=plots.MARKERS[j], ms=4, label=label)
+        style = dict(color=figures.PALETTE[j], marker=figures.MARKERS[j], ms=4, label=label)
         if name != "box variant":  # one layer: both variants are the same
             values = np.array([example[name, k] for k in ks]) / example_exact - 1
             axes[0].plot(ks, values, **style)
-            plots.fill(columns, "running example", label, ks, values)
+            figures.fill(columns, "running example", label, ks, values)
         if name != "cut zonotope":  # the last layer is linear: there is nothing to cut
             counts = few if name == "zone" else sorted({*few, *many})
             values = relative_excess(name, counts)
-            axes[1].plot(counts, values.T, color=plots.PALETTE[j], alpha=0.3, lw=0.7)
+            axes[1].plot(counts, values.T, color=figures.PALETTE[j], alpha=0.3, lw=0.7)
             axes[1].plot(counts, np.median(values, 0), lw=2, **style)
             for i, row in enumerate(values):
-                plots.fill(columns, f"random {i + 1}", label, counts, row)
+                figures.fill(columns, f"random {i + 1}", label, counts, row)
     for ax, name in zip(
         axes, ("running example", f"random nets {title(sizes.cells['shape'])}"), strict=True
     ):

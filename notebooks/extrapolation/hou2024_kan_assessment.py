@@ -43,11 +43,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, reported
 from replib.data import idx
-from replib.ensemble import Minibatches, build_seeded
+from replib.data.registry import fetch
 from replib.models.kan import (
     Affine,
     KANLayer,
@@ -61,6 +61,7 @@ from replib.models.kan import (
     stack,
 )
 from replib.randomness import numpy_generator, torch_generator
+from replib.training.ensemble import Minibatches, build_seeded
 from scipy import special
 from sklearn import datasets
 from torch import nn
@@ -586,14 +587,14 @@ for control, measured in {
     chapter.measure(control, **{MANY: most(measured)}, **measured)
 
 # %% tags=["hide-input"]
-with plots.figure(size=(max(8.5, 1.4 * len(FORMULAS)), 3.6)) as (fig, ax):
+with figures.figure(size=(max(8.5, 1.4 * len(FORMULAS)), 3.6)) as (fig, ax):
     columns = {"formula": [], "network": [], "seed": [], "RMSE": []}
     shown = error | {"KAN, silu only": silu_only, "frozen splines": frozen}
     for j, (name, values) in enumerate(shown.items()):
         at = np.arange(len(FORMULAS)) + 0.15 * (j - 2)
-        ax.plot(np.repeat(at, values.shape[1]), values.ravel(), plots.MARKERS[j], ms=4, alpha=0.6,
-                color=plots.PALETTE[j], label=name)  # fmt: skip
-        plots.fill(columns, np.array(FORMULAS)[:, None], name, np.array(symbolic_seeds)[None], values)
+        ax.plot(np.repeat(at, values.shape[1]), values.ravel(), figures.MARKERS[j], ms=4, alpha=0.6,
+                color=figures.PALETTE[j], label=name)  # fmt: skip
+        figures.fill(columns, np.array(FORMULAS)[:, None], name, np.array(symbolic_seeds)[None], values)
     ax.set_xticks(range(len(FORMULAS)), FORMULAS)
     ax.set(yscale="log", ylabel="test RMSE / std of target")
     ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
@@ -624,7 +625,7 @@ s = sizes.classes
 def labelled(name):
     """Inputs (n, d) and classes (n,)."""
     if name == "MNIST":
-        pixels, labels = idx.images(chapter.data("MNIST"))
+        pixels, labels = idx.images(chapter.data(fetch("MNIST")))
         return pixels[: s["most"]].astype(float), labels[: s["most"]].astype(int)
     return getattr(datasets, "load_" + name.replace(" ", "_"))(return_X_y=True)
 
@@ -745,8 +746,8 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(size=(8, 3.2)) as (fig, ax):
-    columns = plots.bars(
+with figures.figure(size=(8, 3.2)) as (fig, ax):
+    columns = figures.bars(
         ax,
         {
             label: {name: nested(values[None], "mean") for name, values in by_set.items()}
@@ -826,8 +827,8 @@ else:
     chapter.measure("c4", **ratios, **{"formula, whole stack": whole})
 
 # %% tags=["hide-input"]
-with plots.figure(size=(8, 3.2)) as (fig, ax):
-    columns = plots.bars(
+with figures.figure(size=(8, 3.2)) as (fig, ax):
+    columns = figures.bars(
         ax,
         {
             "equal parameters": {p: ratios[p] for p in PAIRS},
@@ -996,10 +997,9 @@ else:
     )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=len(DIMENSIONS), size=(max(10, 2.8 * len(DIMENSIONS)), 3.2), sharey=True) as (
-    fig,
-    axes,
-):
+with figures.figure(
+    columns=len(DIMENSIONS), size=(max(10, 2.8 * len(DIMENSIONS)), 3.2), sharey=True
+) as (fig, axes):
     columns = {"dimension": [], "target": [], "parameters": [], "RMSE": []}
     for ax, d in zip(axes, DIMENSIONS, strict=True):
         counts = np.array([kan_parameters((d, 1), g, 3) for g in in_squares])
@@ -1011,8 +1011,8 @@ with plots.figure(columns=len(DIMENSIONS), size=(max(10, 2.8 * len(DIMENSIONS)),
             ]
         for j, (label, at, errors) in enumerate(drawn):
             middle = np.exp(np.log(errors).mean(0))
-            ax.plot(at, middle, marker=plots.MARKERS[j], color=plots.PALETTE[j], label=label)
-            plots.fill(columns, d, label, at, middle)
+            ax.plot(at, middle, marker=figures.MARKERS[j], color=figures.PALETTE[j], label=label)
+            figures.fill(columns, d, label, at, middle)
         ax.plot(counts, squares[d][0].mean(0)[0] * (in_squares[0] / np.array(in_squares)) ** 4.0, color="gray", ls=":",
                 label="$G^{-4}$")  # fmt: skip
         ax.set(xscale="log", yscale="log", xlabel="parameters", title=f"d = {d}")

@@ -39,16 +39,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
 from replib.data import idx, points
-from replib.ensemble import Ensemble, build_seeded, train
+from replib.data.registry import fetch
 from replib.kernels import empirical, limit
 from replib.kernels.dual import RELU, quadrature
 from replib.kernels.regression import KernelDescent
 from replib.models.mlp import NTKMLP
 from replib.randomness import numpy_generator
+from replib.training.ensemble import Ensemble, build_seeded, train
 from scipy.stats import norm
 from torch.optim import SGD
 
@@ -486,13 +487,15 @@ for n, parts in moved_gaussian.items():
 chapter.measure("c2", **movement)
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
+with figures.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
     columns = {"width": [], "initialisation": [], "stage": [], "angle": [], "kernel": []}
     for ax, n in zip(axes, (narrow, wide), strict=True):
-        for stage, lines, colour in zip(("before", "after"), moved[n][2:], plots.PALETTE, strict=False):
+        for stage, lines, colour in zip(
+            ("before", "after"), moved[n][2:], figures.PALETTE, strict=False
+        ):
             ax.plot(angles, lines.T, color=colour, lw=0.7, alpha=0.7)[0].set_label(stage)
             for i, line in enumerate(lines):
-                plots.fill(columns, n, i, stage, angles, line)
+                figures.fill(columns, n, i, stage, angles, line)
         ax.plot(angles, limit_row[4], "--", color="gray", lw=2, label="limit")
         ax.set(title=f"width {n}", xlabel="angle γ")
     axes[0].set(ylabel="Θ((1, 0), (cos γ, sin γ))")
@@ -521,13 +524,13 @@ panels = [
         )
     },
 ]
-with plots.figure(columns=2, size=(9, 3.4)) as (fig, axes):
+with figures.figure(columns=2, size=(9, 3.4)) as (fig, axes):
     columns = {"panel": [], "series": [], "width": [], "value": []}
     for ax, panel in zip(axes, panels, strict=True):
-        for (label, values), marker in zip(panel.items(), plots.MARKERS, strict=False):
+        for (label, values), marker in zip(panel.items(), figures.MARKERS, strict=False):
             n, v = np.array(list(values)), np.array(list(values.values()))
             ax.plot(n, v, marker=marker, label=label)
-            plots.fill(columns, ax.get_subplotspec().colspan.start + 1, label, n, v)
+            figures.fill(columns, ax.get_subplotspec().colspan.start + 1, label, n, v)
             if marker == "o":
                 ax.plot(
                     n, 0.75 * v[0] * (n / n[0]) ** -0.5, ":", color="gray", label="slope -1/2", zorder=1
@@ -613,15 +616,19 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=len(functions), size=(10, 3.2), sharey=True) as (fig, axes):
+with figures.figure(columns=len(functions), size=(10, 3.2), sharey=True) as (fig, axes):
     columns = {"width": [], "percentile": [], "angle": [], "networks": [], "limit": []}
     for ax, (n, f) in zip(axes, functions.items(), strict=True):
         for k, (level, found) in enumerate(zip(LEVELS, np.quantile(f, LEVELS, axis=0), strict=True)):
             line = limit_percentiles[k]
-            ax.plot(test_angles, found, color=plots.PALETTE[0], label="networks" if k == 0 else None)
-            ax.plot(test_angles, line, "--", color=plots.PALETTE[1], label="limit" if k == 0 else None)
-            plots.fill(columns, n, level, test_angles, found, line)
-        ax.plot(data_angles, target, "o", color=plots.PALETTE[2], markeredgecolor="white", label="data")
+            ax.plot(test_angles, found, color=figures.PALETTE[0], label="networks" if k == 0 else None)
+            ax.plot(
+                test_angles, line, "--", color=figures.PALETTE[1], label="limit" if k == 0 else None
+            )
+            figures.fill(columns, n, level, test_angles, found, line)
+        ax.plot(
+            data_angles, target, "o", color=figures.PALETTE[2], markeredgecolor="white", label="data"
+        )
         ax.set(title=f"width {n}", xlabel="angle")
     axes[0].set(ylabel="f after training")
     axes[0].legend()
@@ -713,16 +720,16 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
+with figures.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
     columns = {"frequency": [], "time": [], "mean": [], "predicted": []}
     for k, frequency in enumerate(FREQUENCIES):
         found, expected = paths["judged"][:, :, k], np.exp(-predicted_rates[k] * time)
         for ax in axes:
-            ax.plot(time, found, color=plots.PALETTE[k], lw=0.5, alpha=0.4)
-            ax.plot(time, found.mean(1), color=plots.PALETTE[k], label=f"frequency {frequency}")
-            ax.plot(time, expected, "--", color=plots.PALETTE[k])
+            ax.plot(time, found, color=figures.PALETTE[k], lw=0.5, alpha=0.4)
+            ax.plot(time, found.mean(1), color=figures.PALETTE[k], label=f"frequency {frequency}")
+            ax.plot(time, expected, "--", color=figures.PALETTE[k])
             ax.plot(time, np.exp(-eigenvalues[k] * time), ":", color="gray", lw=1)
-        plots.fill(columns, frequency, time, found.mean(1), expected)
+        figures.fill(columns, frequency, time, found.mean(1), expected)
     axes[0].set(
         yscale="log", ylim=(0.02, 1.3), xlim=(0, 60), xlabel="time", ylabel="residual coefficient"
     )
@@ -753,7 +760,7 @@ figure_4
 image_paths = {}
 if FULL:
     s = sizes.images
-    pixels, _ = idx.images(chapter.data("MNIST"))
+    pixels, _ = idx.images(chapter.data(fetch("MNIST")))
 
     def batch(i):
         chosen = numpy_generator(i, "images").choice(len(pixels), s["points"], replace=False)
@@ -799,14 +806,14 @@ else:
 # %% tags=["hide-input"]
 figure_5 = None
 if FULL:
-    with plots.figure(columns=2, size=(9, 3.4)) as (fig, axes):
+    with figures.figure(columns=2, size=(9, 3.4)) as (fig, axes):
         columns = {"width": [], "time": [], "along": [], "across": []}
-        for (n, parts), colour in zip(image_paths.items(), plots.PALETTE, strict=False):
+        for (n, parts), colour in zip(image_paths.items(), figures.PALETTE, strict=False):
             for ax, lines in zip(axes, parts, strict=True):
                 ax.plot(image_time, lines.T, color=colour, lw=0.5, alpha=0.4)
                 ax.plot(image_time, lines.mean(0), color=colour, label=f"width {n}")
             along, across = (p.mean(0) for p in parts)
-            plots.fill(columns, n, image_time, along, across)
+            figures.fill(columns, n, image_time, along, across)
         axes[0].plot(
             image_time, 0.5 * np.exp(-second_rate * image_time), "--", color="gray", label="limit"
         )

@@ -45,16 +45,17 @@ from types import SimpleNamespace
 import matplotlib
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
 from replib.data import idx, points
-from replib.ensemble import build_seeded
+from replib.data.registry import fetch
 from replib.kernels import limit
 from replib.kernels.dual import RELU, Activation, quadrature
 from replib.kernels.empirical import tangent
 from replib.models.mlp import NTKMLP
 from replib.randomness import numpy_generator
+from replib.training.ensemble import build_seeded
 
 chapter = begin("radhakrishnan2022_wide_deep", profile, seed)
 device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available() else "cpu")
@@ -566,8 +567,8 @@ if FINITE:
 chapter.measure("c1", **taxonomy)
 
 # %% tags=["hide-input"]
-MARKS = dict(zip(TARGET, zip(plots.PALETTE, plots.MARKERS, strict=False), strict=False))
-with plots.figure(columns=2, size=(10, 3.6)) as (fig, axes):
+MARKS = dict(zip(TARGET, zip(figures.PALETTE, figures.MARKERS, strict=False), strict=False))
+with figures.figure(columns=2, size=(10, 3.6)) as (fig, axes):
     columns = {"activation": [], "A": [], "A'": [], "B'": [], "L": [], "predicted": [], "agreement": []}
     axes[0].axvspan(0.03, 0.98, color="gray", alpha=0.15, lw=0)
     axes[0].plot([0, 0], [0.03, 0.95], color="gray", lw=4, alpha=0.4)
@@ -586,7 +587,7 @@ with plots.figure(columns=2, size=(10, 3.6)) as (fig, axes):
         axes[1].errorbar(
             depths, mean, reach, marker=marker, color=colour, label=f"{name}: {TARGET[name]}", capsize=3
         )
-        plots.fill(columns, name, A, A1, B1, np.array(depths), TARGET[name], mean)
+        figures.fill(columns, name, A, A1, B1, np.array(depths), TARGET[name], mean)
     axes[0].set(xlabel="A", ylabel="A′", xlim=(-0.42, 0.98), ylim=(-0.12, 1.0))
     axes[1].set(
         xscale="log", xlabel="layers L", ylabel="agreement with the predicted limit", ylim=(0.45, 1.02)
@@ -654,11 +655,11 @@ exponents["d = 2, only 100 layers: exponent below r = 0.001"] = estimate.exact(
 chapter.measure("c3", **exponents)
 
 # %% tags=["hide-input"]
-with plots.figure(size=(7, 3.8)) as (fig, ax):
+with figures.figure(size=(7, 3.8)) as (fig, ax):
     columns, r = {"kernel": [], "r": [], "log10 kernel": []}, np.geomspace(1e-4, 1.4, 120)
     for k, d in enumerate((2, 3, 4, 6)):
         values = np.interp(np.log(r**2 / 2), LOG_E, singular[f"d = {d}"]) / np.log(10)
-        ax.plot(r, values, color=plots.PALETTE[k], label=f"ψ, d = {d}")
+        ax.plot(r, values, color=figures.PALETTE[k], label=f"ψ, d = {d}")
         ax.plot(
             r[:80],
             values[0] + 0.7 - d * np.log10(r[:80] / r[0]),
@@ -667,13 +668,13 @@ with plots.figure(size=(7, 3.8)) as (fig, ax):
             lw=2,
             label="slope -d (raised)" if d == 6 else None,
         )
-        plots.fill(columns, f"psi, d = {d}", r, values)
+        figures.fill(columns, f"psi, d = {d}", r, values)
     values = np.interp(np.log(r**2 / 2), LOG_E, TABLES["cubic"][100]) / np.log(10)
     offset = np.interp(
         np.log(0.5), np.log(r), np.interp(np.log(r**2 / 2), LOG_E, PSI_2) / np.log(10) - values
     )
-    ax.plot(r, values + offset, "--", color=plots.PALETTE[0], label="d = 2, 100 layers (shifted)")
-    plots.fill(columns, "Theta at 100 layers, d = 2, shifted", r, values + offset)
+    ax.plot(r, values + offset, "--", color=figures.PALETTE[0], label="d = 2, 100 layers (shifted)")
+    figures.fill(columns, "Theta at 100 layers, d = 2, shifted", r, values + offset)
     ax.set(xscale="log", xlabel="distance r", ylabel="log₁₀ of the kernel", ylim=(-3, 27))
     ax.legend()
     figure_2 = chapter.figure(
@@ -857,7 +858,7 @@ if FULL:
                 found[m].append(error(f[0, 0], eta) - np.minimum(eta, 1 - eta).mean())
         optimal |= {f"d = {d}, excess error of {m}": estimate.mean(v) for m, v in found.items()}
     s, found = sizes.images, {}
-    pixels, digits = idx.images(chapter.data("MNIST"))
+    pixels, digits = idx.images(chapter.data(fetch("MNIST")))
     for i in chapter.seeds(s["seeds"]):
         chosen = numpy_generator(i, "images").permutation(len(digits))[: s["train"] + s["test"]]
         unit = pixels[chosen].astype(float)
@@ -873,7 +874,7 @@ if FULL:
 chapter.measure("c4", **optimal)
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(10, 3.8)) as (fig, axes):
+with figures.figure(columns=2, size=(10, 3.8)) as (fig, axes):
     columns = {"distribution": [], "classifier": [], "n": [], "error": [], "low": [], "high": []}
     s = sizes.consistency
     for ax, task in zip(axes, TASKS, strict=True):
@@ -886,13 +887,13 @@ with plots.figure(columns=2, size=(10, 3.8)) as (fig, axes):
                 s["sizes"],
                 mean,
                 (mean - low, high - mean),
-                marker=plots.MARKERS[k],
-                color=plots.PALETTE[k],
+                marker=figures.MARKERS[k],
+                color=figures.PALETTE[k],
                 label=m,
             )
-            plots.fill(columns, task, m, np.array(s["sizes"]), mean, low, high)
+            figures.fill(columns, task, m, np.array(s["sizes"]), mean, low, high)
         shallow = np.array([np.mean(relu[task, n]) for n in s["relu"]])
-        ax.plot(s["relu"], shallow, "P", color=plots.PALETTE[5], label="ReLU, 3 layers")
+        ax.plot(s["relu"], shallow, "P", color=figures.PALETTE[5], label="ReLU, 3 layers")
         ax.axhline(BAYES[task], color="gray", ls="--", label="Bayes error")
         ax.set(xscale="log", xlabel="training points n", ylabel="error", title=task)
     axes[1].legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
@@ -964,7 +965,7 @@ LIMITS = {
     "ReLU": np.sign(y.sum()) * np.ones(len(z)),
     "h₀ + h₃": np.sign(y.sum()) * np.ones(len(z)),
 }
-with plots.figure(rows=4, columns=4, size=(8.6, 7.8)) as (fig, axes):
+with figures.figure(rows=4, columns=4, size=(8.6, 7.8)) as (fig, axes):
     columns = {"u": u[within], "v": v[within]}
     colours = matplotlib.colors.ListedColormap(["#b3cde3", "#fdcc8a"])
     panels = iter(axes)
@@ -985,7 +986,7 @@ with plots.figure(rows=4, columns=4, size=(8.6, 7.8)) as (fig, axes):
                 vmax=1,
                 interpolation="nearest",
             )
-            for value, colour, marker in ((-1, plots.PALETTE[0], "o"), (1, plots.PALETTE[1], "^")):
+            for value, colour, marker in ((-1, figures.PALETTE[0], "o"), (1, figures.PALETTE[1], "^")):
                 ax.plot(*(w[y == value] for w in where), marker, ms=3, color=colour)
             ax.set_axis_off()
             ax.set_title(f"{name}, L = {L}", fontsize="small")

@@ -41,7 +41,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, reported
 from replib.randomness import numpy_generator
@@ -332,21 +332,21 @@ layer_ratios = {
 }
 
 # %% tags=["hide-input"]
-with plots.figure(columns=3, size=(10, 2.9)) as (fig, axes):
+with figures.figure(columns=3, size=(10, 2.9)) as (fig, axes):
     columns, z = {"panel": [], "curve": [], "x": [], "y": []}, np.linspace(-0.5, 4, 46)
     parts = OUTER * np.maximum(z[:, None] - SHIFTS, 0)
     for k, part in enumerate(parts.T):
         axes[0].plot(z, part, color="gray", lw=0.8, label=None if k else "the seven ReLUs")
-        plots.fill(columns, "neuron", f"part {k}", z, part)
-    axes[0].plot(z, seven_relus(z), color=plots.PALETTE[0], lw=2.5, label="their sum $\\psi$")
-    plots.fill(columns, "neuron", "psi", z, seven_relus(z))
+        figures.fill(columns, "neuron", f"part {k}", z, part)
+    axes[0].plot(z, seven_relus(z), color=figures.PALETTE[0], lw=2.5, label="their sum $\\psi$")
+    figures.fill(columns, "neuron", "psi", z, seven_relus(z))
     axes[0].set(ylim=(-2, 2), xlabel="z", title="one neuron")
     axes[0].legend(loc="lower left", fontsize="small")
     x = np.linspace(-1, 1, 81)
     for ax, (kind, outer) in zip(axes[1:], list(KINDS.items())[:2], strict=True):
         for k, feature in enumerate(features(draws[0], len(x), 5, outer).T[:8]):
-            ax.plot(x, feature, color=plots.PALETTE[k % 6], lw=1)
-            plots.fill(columns, kind, f"neuron {k + 1}", x, feature)
+            ax.plot(x, feature, color=figures.PALETTE[k % 6], lw=1)
+            figures.fill(columns, kind, f"neuron {k + 1}", x, feature)
         ax.set(xlabel="x", title=f"{kind}: 8 features, c=5")
     figure_1 = chapter.figure(
         fig,
@@ -359,15 +359,15 @@ with plots.figure(columns=3, size=(10, 2.9)) as (fig, axes):
 figure_1
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 3.2)) as (fig, axes):
+with figures.figure(columns=2, size=(9, 3.2)) as (fig, axes):
     columns = {"points": [], "features": [], "c": [], "median": []}
     for ax, n in zip(axes, (20, 50), strict=True):
         for k, kind in enumerate(KINDS):
             medians = [np.median(condition[kind, n, c]) for c in SCALES_COND]
             label = f"{kind} coefficients" if k > 1 else kind
-            style = dict(ls="--") if kind == "ReLU" else dict(marker=plots.MARKERS[k])
-            ax.plot(SCALES_COND, medians, color=plots.PALETTE[k], label=label, **style)
-            plots.fill(columns, n, label, SCALES_COND, medians)
+            style = dict(ls="--") if kind == "ReLU" else dict(marker=figures.MARKERS[k])
+            ax.plot(SCALES_COND, medians, color=figures.PALETTE[k], label=label, **style)
+            figures.fill(columns, n, label, SCALES_COND, medians)
         ax.set(xscale="log", yscale="log", xlabel="scale c", title=f"{n} points")
         ax.set_xticks(SCALES_COND, map(str, SCALES_COND), minor=False)
         ax.minorticks_off()
@@ -524,7 +524,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 3.2), sharey=True) as (fig, axes):
+with figures.figure(columns=2, size=(9, 3.2), sharey=True) as (fig, axes):
     columns = {"target": [], "network": [], "step": [], "loss": []}
     course = np.concatenate([line_course, relu_course], 1)
     course = course.reshape(len(course), len(SCALES_FIT) + 1, len(TARGETS), -1)
@@ -532,9 +532,9 @@ with plots.figure(columns=2, size=(9, 3.2), sharey=True) as (fig, axes):
     keep = np.unique(np.geomspace(1, len(steps), 60).astype(int)) - 1
     for k, (ax, t) in enumerate(zip(axes, TARGETS, strict=True)):
         for j, name in enumerate([*(f"c={c}" for c in SCALES_FIT), "ReLU"]):
-            style = dict(color="gray", ls="--") if name == "ReLU" else dict(color=plots.PALETTE[j])
+            style = dict(color="gray", ls="--") if name == "ReLU" else dict(color=figures.PALETTE[j])
             ax.plot(steps[keep] + 1, course[keep, j, k], label=name, **style)
-            plots.fill(columns, t, name, steps[keep] + 1, course[keep, j, k])
+            figures.fill(columns, t, name, steps[keep] + 1, course[keep, j, k])
         ax.set(xscale="log", yscale="log", xlabel="step", title=t)
     axes[0].set(ylabel="training loss")
     axes[0].legend(fontsize="small", loc="lower left")
@@ -661,16 +661,16 @@ else:
 # %% tags=["hide-input"]
 figure_4 = None
 if LARGE:
-    with plots.figure(columns=2, size=(10, 3.4), sharey=True) as (fig, axes):
+    with figures.figure(columns=2, size=(10, 3.4), sharey=True) as (fig, axes):
         columns = {"image": [], "network": [], "step": [], "PSNR": []}
         keep = np.unique(np.linspace(0, s["steps"] - 1, 60).astype(int))
         for ax, image in zip(axes, IMAGES, strict=True):
             for k, setting in enumerate(SETTINGS):
                 course = image_runs[setting, image].course.mean(1)[keep]
                 ax.plot(
-                    keep + 1, course, color=plots.PALETTE[k], label=setting, ls="-" if k < 3 else "--"
+                    keep + 1, course, color=figures.PALETTE[k], label=setting, ls="-" if k < 3 else "--"
                 )
-                plots.fill(columns, image, setting, keep + 1, course)
+                figures.fill(columns, image, setting, keep + 1, course)
             ax.set(xlabel="step", title=image)
         axes[0].set(ylabel="training PSNR (dB)")
         axes[1].legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
@@ -687,7 +687,7 @@ figure_4
 # %% tags=["hide-input"]
 figure_5 = None
 if LARGE:
-    with plots.figure(rows=2, columns=6, size=(10, 3.8)) as (fig, axes):
+    with figures.figure(rows=2, columns=6, size=(10, 3.8)) as (fig, axes):
         side, thin = s["side"], max(1, s["side"] // 24)
         rows = np.arange(0, side, thin)
         columns = {
@@ -850,12 +850,12 @@ else:
 # %% tags=["hide-input"]
 figure_6 = None
 if LARGE:
-    with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
+    with figures.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
         columns = {"c": [], "seed": [], "norm": [], "PSNR": []}
         for k, c in enumerate(SCALES_CT):
-            style = dict(color=plots.PALETTE[k], marker=plots.MARKERS[k])
+            style = dict(color=figures.PALETTE[k], marker=figures.MARKERS[k])
             axes[0].scatter(norm[k], quality[k], label=f"c={c}", **style)
-            plots.fill(columns, c, ct_seeds, norm[k], quality[k])
+            figures.fill(columns, c, ct_seeds, norm[k], quality[k])
         for by_seed in zip(*map(np.array, (norm.T, quality.T)), strict=True):
             order = np.argsort(by_seed[0])
             axes[0].plot(by_seed[0][order], by_seed[1][order], color="gray", lw=0.6, zorder=0)
@@ -863,7 +863,7 @@ if LARGE:
         axes[0].legend(fontsize="small")
         for k, c in enumerate(SCALES_CT):
             course, loss = ct[c][2].mean(0), np.exp(np.log(ct[c][0]).mean(0))
-            axes[1].plot(loss, course, color=plots.PALETTE[k], label=f"c={c}")
+            axes[1].plot(loss, course, color=figures.PALETTE[k], label=f"c={c}")
         axes[1].set(xscale="log", xlabel="loss on the projections")
         axes[1].invert_xaxis()
         figure_6 = chapter.figure(

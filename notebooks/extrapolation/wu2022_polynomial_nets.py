@@ -44,11 +44,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
 from replib.data import points
-from replib.ensemble import Ensemble, Minibatches, mean_squared_error, train
 from replib.kernels.empirical import tangent
 from replib.kernels.limit import polynomial_tangent
 from replib.kernels.regression import KernelDescent
@@ -56,6 +55,7 @@ from replib.kernels.sphere import funk_hecke, gegenbauer
 from replib.models.mlp import NTKMLP, mlp
 from replib.models.polynomial import PolynomialNet
 from replib.randomness import numpy_generator, torch_generator
+from replib.training.ensemble import Ensemble, Minibatches, mean_squared_error, train
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import ExponentialLR
 
@@ -393,19 +393,19 @@ ray_fits = {
 }
 
 # %% tags=["hide-input"]
-with plots.figure(columns=4, size=(11, 2.8)) as (fig, axes):
+with figures.figure(columns=4, size=(11, 2.8)) as (fig, axes):
     columns, ps = {"network": [], "ray": [], "t": [], "f": []}, np.arange(1, 7)
     for ax, name in zip(axes, ("MLP", "N=2", "N=3"), strict=False):
         for ray in range(3):
             values = on_rays[name, "trained"][0, ray]
-            ax.plot(t, values, color=plots.PALETTE[ray], label=f"ray {ray + 1}")
-            plots.fill(columns, name, ray + 1, t, values)
+            ax.plot(t, values, color=figures.PALETTE[ray], label=f"ray {ray + 1}")
+            figures.fill(columns, name, ray + 1, t, values)
         ax.set(title=name, xlabel="t")
     axes[0].set(ylabel="f(tv)")
     axes[0].legend()
     for k, name in enumerate(("MLP", "N=2", "N=3", "N=5")):
         fits = [np.median(misfit(on_rays[name, "trained"], t, p)) for p in ps]
-        axes[3].plot(ps, fits, marker=plots.MARKERS[k], color=plots.PALETTE[k], label=name)
+        axes[3].plot(ps, fits, marker=figures.MARKERS[k], color=figures.PALETTE[k], label=name)
     axes[3].set(
         yscale="log", xlabel="degree p of the fit", title="misfit $r_p$", ylim=(1e-17, 1e7), xticks=ps
     )
@@ -566,7 +566,7 @@ with_biases = {
 chapter.measure("c1", **ray_fits, **with_biases)
 
 # %% tags=["hide-input"]
-with plots.figure(columns=3, size=(11, 3)) as (fig, axes):
+with figures.figure(columns=3, size=(11, 3)) as (fig, axes):
     columns = {"target": [], "x": [], "truth": [], "PNN": [], "MLP": []}
     for ax, (target, (function, edge, degree)) in zip(axes, TARGETS.items(), strict=True):
         order = np.argsort(test_points[target][0])[:: max(1, s["test"] // 200)]
@@ -575,11 +575,11 @@ with plots.figure(columns=3, size=(11, 3)) as (fig, axes):
         ax.plot(grid, function(grid), color="gray", ls="--", label="target")
         values = {name: predictions[target, name][0][order] for name in ("PNN", "MLP")}
         for k, (name, drawn) in enumerate(values.items()):
-            ax.plot(grid, drawn, color=plots.PALETTE[k], label=name)
+            ax.plot(grid, drawn, color=figures.PALETTE[k], label=name)
         spread = np.ptp(function(grid))
         low, high = function(grid).min() - 0.3 * spread, function(grid).max() + 0.3 * spread
         ax.set(title=f"{target}, degree {degree}", xlabel="x", ylim=(low, high))
-        plots.fill(columns, target, grid, function(grid), *values.values())
+        figures.fill(columns, target, grid, function(grid), *values.values())
     axes[0].legend()
     far_error = [
         estimate.geometric_mean(rmse("cos", n, np.pi, 1.5 * np.pi)).value for n in ("PNN", "MLP")
@@ -665,11 +665,11 @@ chapter.measure("c2", **measured)
 chapter.measure("wrong-degree", **wrong)
 
 # %% tags=["hide-input"]
-with plots.figure(size=(6, 3.6)) as (fig, ax):
+with figures.figure(size=(6, 3.6)) as (fig, ax):
     widths = np.array(s["widths"])
     for k, n in enumerate(TANGENT_DEGREES):
         drawn = [rms(kernel_errors[n, m]) for m in widths]
-        ax.plot(widths, drawn, marker=plots.MARKERS[k], color=plots.PALETTE[k], label=f"N={n}")
+        ax.plot(widths, drawn, marker=figures.MARKERS[k], color=figures.PALETTE[k], label=f"N={n}")
     ax.plot(widths, 2 * widths**-0.5, color="gray", ls="--", label="slope -1/2")
     ax.set(xscale="log", yscale="log", xlabel="width m", ylabel="relative error of the kernel")
     ax.legend()
@@ -826,7 +826,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 3.4)) as (fig, axes):
+with figures.figure(columns=2, size=(9, 3.4)) as (fig, axes):
     columns = {"variant": [], "degree": [], "k": [], "ratio": []}
     ks = np.arange(1, s["highest"] + 1)
     bottom = 0.3 * min(relative["no skip", 10, n][s["highest"]] for n in DEGREES)
@@ -834,10 +834,10 @@ with plots.figure(columns=2, size=(9, 3.4)) as (fig, axes):
         for i, n in enumerate(DEGREES):
             drawn = relative[v, 10, n][ks]
             zero = (n == 1) & (ks % 2 == 1) & (ks > 1)
-            style = dict(marker=plots.MARKERS[i], color=plots.PALETTE[i], ms=4)
+            style = dict(marker=figures.MARKERS[i], color=figures.PALETTE[i], ms=4)
             ax.plot(ks[~zero], drawn[~zero], label=f"N={n}", **style)
             ax.plot(ks[zero], np.full(zero.sum(), bottom), ls="", mfc="none", **style)
-            plots.fill(columns, v, n, ks, np.where(zero, 0.0, drawn))
+            figures.fill(columns, v, n, ks, np.where(zero, 0.0, drawn))
         ax.set(yscale="log", xlabel="degree k of the harmonic", ylabel="$\\mu_k / \\mu_1$", title=v)
         ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend()
@@ -947,15 +947,15 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=4, size=(11, 2.8), sharey=True) as (fig, axes):
+with figures.figure(columns=4, size=(11, 2.8), sharey=True) as (fig, axes):
     columns = {"degree": [], "k": [], "time": [], "residual": []}
     for ax, n in zip(axes, (1, 3, 6, 9), strict=True):
         time, a = courses[n]
         shown = time / halved["skip"][n][0][1]
         for j, k in enumerate(FREQUENCIES):
             size = np.abs(a[:, j] / a[0, j])
-            ax.plot(shown[1:], size[1:], color=plots.PALETTE[j], label=f"k={k}")
-            plots.fill(columns, n, k, *(part[:: max(1, len(size) // 60)] for part in (shown, size)))
+            ax.plot(shown[1:], size[1:], color=figures.PALETTE[j], label=f"k={k}")
+            figures.fill(columns, n, k, *(part[:: max(1, len(size) // 60)] for part in (shown, size)))
         ax.axhline(0.5, color="gray", ls=":")
         ax.set(xscale="log", yscale="log", xlim=(0.1, 1e6), ylim=(1e-2, 2))
         ax.set(title=f"N={n}, skip", xlabel="time / $T_1$")

@@ -37,16 +37,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, reported
-from replib.data import bodies, graphs, points
-from replib.ensemble import Ensemble, Minibatches, mean_squared_error, train
+from replib.data import points
+from replib.graphs import generators as graphs
+from replib.graphs.networks import GNN
 from replib.kernels import limit
 from replib.kernels.regression import dual_coefficients
-from replib.models.gnn import GNN
 from replib.models.mlp import mlp
+from replib.physics import bodies
 from replib.randomness import numpy_generator, torch_generator
+from replib.training.ensemble import Ensemble, Minibatches, mean_squared_error, train
 from torch import nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import StepLR
@@ -528,7 +530,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=5, size=(11, 2.6)) as (fig, axes):
+with figures.figure(columns=5, size=(11, 2.6)) as (fig, axes):
     columns = {"target": [], "t": [], "network": [], "truth": []}
     for ax, name in zip(axes, sizes.targets, strict=True):
         row = next(r for r in mlp_rows if r.data.name == name)
@@ -539,8 +541,8 @@ with plots.figure(columns=5, size=(11, 2.6)) as (fig, axes):
         network, truth = row.network(x), TARGETS[name](x, row.data.a)
         edge = row.data.radius / (np.abs(direction).max() if row.data.shape == "cube" else 1.0)
         ax.axvspan(0 if name == "sqrt" else -edge, edge, color="gray", alpha=0.25, lw=0)
-        ax.plot(t, truth, color=plots.PALETTE[1], ls="--", label="target")
-        ax.plot(t, network, color=plots.PALETTE[0], label="network")
+        ax.plot(t, truth, color=figures.PALETTE[1], ls="--", label="target")
+        ax.plot(t, network, color=figures.PALETTE[0], label="network")
         ax.set(title=name, xlabel="t along a ray")
         for key, values in zip(columns, ([name] * len(t), t, network, truth), strict=True):
             columns[key] += list(values)
@@ -558,11 +560,11 @@ with plots.figure(columns=5, size=(11, 2.6)) as (fig, axes):
 figure_1
 
 # %% tags=["hide-input"]
-with plots.figure(size=(7, 3)) as (fig, ax):
+with figures.figure(size=(7, 3)) as (fig, ax):
     pooled = {n: np.concatenate([r.r2 for r in mlp_rows if r.data.name == n]) for n in sizes.targets}
     ax.boxplot(list(pooled.values()), tick_labels=list(pooled), whis=(1, 99), showfliers=False)
-    ax.axhline(0.99, color=plots.PALETTE[2], ls=":", label="criterion, 0.99")
-    ax.axhline(np.mean(true_r2), color=plots.PALETTE[1], ls="--", label="true quadratic")
+    ax.axhline(0.99, color=figures.PALETTE[2], ls=":", label="criterion, 0.99")
+    ax.axhline(np.mean(true_r2), color=figures.PALETTE[1], ls="--", label="true quadratic")
     ax.set(ylabel="R² along rays", ylim=(0.9, 1.005))
     ax.legend(loc="lower right")
     quantiles = (0.01, 0.25, 0.5, 0.75, 0.99)
@@ -752,17 +754,17 @@ chapter.measure("c1t", estimate.mean(rates.max(0)))  # the slowest target of eac
 chapter.measure("wrong-limit", estimate.mean(wrong.min(0)))
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 3.2)) as (fig, (left, right)):
+with figures.figure(columns=2, size=(9, 3.2)) as (fig, (left, right)):
     shown = {n: estimate.geometric_mean(support_ape[n]) for n in SUPPORTS}
-    columns = plots.bars(left, {"error outside, %": shown})
+    columns = figures.bars(left, {"error outside, %": shown})
     left.set(yscale="log", ylabel="error outside, %", xlabel="training support")
     t, deviation, _ = rate_runs[sizes.kernel_targets[0], seeds[0]]
     typical = np.median(deviation, 0)
-    right.loglog(t, typical, "o", ms=3, color=plots.PALETTE[0], label="median over rays")
+    right.loglog(t, typical, "o", ms=3, color=figures.PALETTE[0], label="median over rays")
     right.loglog(
         t,
         typical[-1] * (t / t[-1]) ** rates[0, 0],
-        color=plots.PALETTE[1],
+        color=figures.PALETTE[1],
         label=f"slope {rates[0, 0]:.2f}",
     )
     right.loglog(t, typical[0] * (t / t[0]) ** -1.0, color="gray", ls=":", label="1/t")
@@ -1104,10 +1106,10 @@ panels["three bodies"] = {
 }
 figure_4 = None
 if LARGE:
-    with plots.figure(columns=3, size=(10, 3.4)) as (fig, axes):
+    with figures.figure(columns=3, size=(10, 3.4)) as (fig, axes):
         columns = {}
         for ax, (task, groups) in zip(axes, panels.items(), strict=True):
-            drawn = plots.bars(ax, groups)
+            drawn = figures.bars(ax, groups)
             ax.set(title=task, yscale="log", ylabel="error, %")
             ax.tick_params("x", rotation=20)
             for key, values in ({"task": [task] * len(drawn["value"])} | drawn).items():
@@ -1140,7 +1142,7 @@ if sizes.grid and LARGE:
     grid_rows = train_together([mlp_data(name, i) for name in sizes.grid for i in seeds])
     r2 = {n: np.array([np.median(r.r2) for r in grid_rows if r.data.name == n]) for n in sizes.grid}
     far = {n: np.array([r.outside for r in grid_rows if r.data.name == n]) for n in sizes.grid}
-    with plots.figure(size=(7, 3)) as (fig, ax):
+    with figures.figure(size=(7, 3)) as (fig, ax):
         for name in TARGETS:
             chosen = [n for n in sizes.grid if n.split()[0] == name]
             ax.plot([far[n].mean() for n in chosen], [r2[n].mean() for n in chosen], "o", label=name)

@@ -38,9 +38,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, equals, reported
+from replib.data.registry import fetch
 from replib.data.unpickle import load
 from replib.randomness import numpy_generator, torch_generator
 from scipy import sparse
@@ -289,7 +290,7 @@ def block_model(i, features, labelled, **_):
 
 def cora():
     """The same of Cora's standard split, and the labelled nodes' classes as columns of 0 and 1."""
-    files = chapter.data("Cora")
+    files = chapter.data(fetch("Cora"))
     top, rest, links, y = (load(files[f"ind.cora.{p}"]) for p in ("allx", "tx", "graph", "y"))
     x, test = sparse.vstack([top, rest]).toarray(), np.loadtxt(files["ind.cora.test.index"], int)
     x[test] = x[np.sort(test)]  # the files hold the test nodes in an order of their own
@@ -694,15 +695,15 @@ def thin(values, count=75):
     return values[:: max(1, len(values) // count)]
 
 
-with plots.figure(columns=3, size=(10, 3.2)) as (fig, axes):
+with figures.figure(columns=3, size=(10, 3.2)) as (fig, axes):
     columns = {"depth": [], "time": [], "excess loss": [], "bound": []}
     for ax, h in zip(axes, sizes.bound[""]["depths"], strict=True):
         time, excess, limit = (part[:, 0] for part in bound_runs["", h])
         drawn = [thin(part) for part in (time, excess, limit)]
-        ax.plot(drawn[0], drawn[1], color=plots.PALETTE[0], label="$L - L^*$")
-        ax.plot(drawn[0], drawn[2], color=plots.PALETTE[1], ls="--", label="bound")
+        ax.plot(drawn[0], drawn[1], color=figures.PALETTE[0], label="$L - L^*$")
+        ax.plot(drawn[0], drawn[2], color=figures.PALETTE[1], ls="--", label="bound")
         ax.set(yscale="log", xlabel="time T", title=f"H = {h}", ylim=(1e-10 * excess[0], 3 * excess[0]))
-        plots.fill(columns, h, *drawn)
+        figures.fill(columns, h, *drawn)
     axes[0].set(ylabel="loss above the optimum")
     axes[-1].legend(loc="lower left")
     figure_1 = chapter.figure(
@@ -832,12 +833,12 @@ def course(losses):
 def draw(ax, columns, panel, curves, styles=("-", "--", ":", "-."), widths=(2, 2, 2, 2)):
     for k, (name, losses) in enumerate(curves.items()):
         steps, values = thin(np.arange(len(losses))), thin(course(losses))
-        ax.plot(steps, values, color=plots.PALETTE[k], ls=styles[k], lw=widths[k], label=name)
-        plots.fill(columns, panel, name, steps, values)
+        ax.plot(steps, values, color=figures.PALETTE[k], ls=styles[k], lw=widths[k], label=name)
+        figures.fill(columns, panel, name, steps, values)
     ax.set(yscale="log", xlabel="step", title=panel)
 
 
-with plots.figure(columns=4, size=(11, 3)) as (fig, axes):
+with figures.figure(columns=4, size=(11, 3)) as (fig, axes):
     columns = {"panel": [], "network": [], "x": [], "value": []}
     depths = sizes.skip[""]["depths"]
     for ax, h in zip(axes, depths, strict=False):
@@ -851,8 +852,8 @@ with plots.figure(columns=4, size=(11, 3)) as (fig, axes):
         zip(("difference of speeds", "energy of heads"), identity["", 3], strict=True)
     ):
         at = np.arange(len(looks)) + 0.4 * (k - 0.5)
-        axes[3].bar(at, side[looks, 0], 0.38, color=plots.PALETTE[k], hatch=("", "//")[k], label=name)
-        plots.fill(
+        axes[3].bar(at, side[looks, 0], 0.38, color=figures.PALETTE[k], hatch=("", "//")[k], label=name)
+        figures.fill(
             columns, "identity, H = 3", name, looks * (sizes.skip[""]["steps"] // 20), side[looks, 0]
         )
     axes[3].set_xticks(np.arange(len(looks)), looks * (sizes.skip[""]["steps"] // 20))
@@ -947,7 +948,7 @@ for w, s in sizes.labels.items():
 chapter.measure("c5", **c5)
 
 # %% tags=["hide-input"]
-with plots.figure(columns=3, size=(10.5, 3.2)) as (fig, axes):
+with figures.figure(columns=3, size=(10.5, 3.2)) as (fig, axes):
     columns = {"panel": [], "network": [], "x": [], "value": []}
     depths = sizes.depth[""]["depths"]
     x, _ = problem(sizes.depth[""], range(max(depths) + 1))
@@ -957,16 +958,16 @@ with plots.figure(columns=3, size=(10.5, 3.2)) as (fig, axes):
         for name, part in zip(("multiscale", "plain"), depth_runs[""], strict=True)
     }
     for k, (name, values) in enumerate(lines.items()):
-        axes[0].plot(depths, values, marker=plots.MARKERS[k], color=plots.PALETTE[k], label=name)
-        plots.fill(columns, "time", name, depths, values)
+        axes[0].plot(depths, values, marker=figures.MARKERS[k], color=figures.PALETTE[k], label=name)
+        figures.fill(columns, "time", name, depths, values)
     axes[0].set(
         yscale="log", xlabel="depth H", ylabel="steps to 10 % of L(0)", title="time", xticks=depths
     )
-    axes[1].plot(singular, marker="o", color=plots.PALETTE[2])
+    axes[1].plot(singular, marker="o", color=figures.PALETTE[2])
     axes[1].set(
         yscale="log", xlabel="scale l", ylabel="$\\sigma^2$ of $X_l$", title="smallest singular value"
     )
-    plots.fill(columns, "smallest singular value", "", np.arange(len(singular)), singular)
+    figures.fill(columns, "smallest singular value", "", np.arange(len(singular)), singular)
     kinds = [f"{net}, {kind}" for net in ("plain", "multiscale") for kind in ("signal", "noise")]
     draw(axes[2], columns, "labels", {n: label_runs[""][:, k] for k, n in enumerate(kinds)})
     axes[2].set(ylabel="L / L(0)")
@@ -1080,7 +1081,7 @@ for w, s in sizes.relu.items():
 chapter.measure("c6", **c6)
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(8.5, 3.2)) as (fig, axes):
+with figures.figure(columns=2, size=(8.5, 3.2)) as (fig, axes):
     columns = {"panel": [], "network": [], "step": [], "loss": []}
     three, nested = relu_runs[""]
     names = ("plain, signal", "skip, signal", "skip, noise")

@@ -39,16 +39,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
+from replib.analysis.fourier import ipr
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
 from replib.data import modular
-from replib.descent import descend
-from replib.ensemble import Minibatches
-from replib.fourier import ipr
 from replib.models.pairs import PairNetwork
 from replib.onset import DELAY, delay, onset
 from replib.randomness import torch_generator
+from replib.training.descent import descend
+from replib.training.ensemble import Minibatches
 from scipy import stats
 from torch import nn
 from torch.nn.functional import one_hot
@@ -428,15 +428,15 @@ chapter.measure(
 
 # %% tags=["hide-input"]
 KINDS = ("train", "test", "corrupted", "restored")
-with plots.figure(columns=3, size=(10, 3.2), sharey=True) as (fig, axes):
+with figures.figure(columns=3, size=(10, 3.2), sharey=True) as (fig, axes):
     columns = {"decay": [], "points": [], "step": [], "accuracy": []}
     for ax, (decay, arm) in zip(axes, arms.items(), strict=True):
         for k, kind in enumerate(("train", "test")):
             step, runs = arm.steps[1:], arm.curves[kind][1:]
-            ax.plot(step, runs, color=plots.PALETTE[k], alpha=0.25, lw=0.8)
-            ax.plot(step, runs.mean(1), color=plots.PALETTE[k], ls=("-", "--")[k], label=kind)
+            ax.plot(step, runs, color=figures.PALETTE[k], alpha=0.25, lw=0.8)
+            ax.plot(step, runs.mean(1), color=figures.PALETTE[k], ls=("-", "--")[k], label=kind)
         for kind in KINDS:
-            plots.fill(columns, decay, kind, arm.steps, arm.curves[kind].mean(1))
+            figures.fill(columns, decay, kind, arm.steps, arm.curves[kind].mean(1))
         ax.axhline(floor(XI), color="gray", ls=":", label="floor")
         ax.set(xscale="log", xlabel="step", title=f"weight decay {decay}")
     axes[0].set(ylabel="accuracy")
@@ -533,14 +533,14 @@ chapter.measure(
 # %% tags=["hide-input"]
 BINS = np.linspace(0, 1, 26)
 NAMES = {"start": "at the start"} | {d: f"weight decay {d}" for d in DECAYS}
-with plots.figure(columns=4, size=(11, 2.6), sharex=True) as (fig, axes):
+with figures.figure(columns=4, size=(11, 2.6), sharex=True) as (fig, axes):
     columns = {"network": [], "IPR": [], "neurons": []}
     for k, (ax, (key, name)) in enumerate(zip(axes, NAMES.items(), strict=True)):
         neurons = np.histogram(periodic[key], BINS)[0] / len(seeds)
-        ax.bar(BINS[:-1], neurons, np.diff(BINS), align="edge", color=plots.PALETTE[k])
+        ax.bar(BINS[:-1], neurons, np.diff(BINS), align="edge", color=figures.PALETTE[k])
         ax.axvline(CUT, color="gray", ls=":")
         ax.set(title=name, xlabel="IPR of a neuron")
-        plots.fill(columns, name, (BINS[1:] + BINS[:-1]) / 2, neurons)
+        figures.fill(columns, name, (BINS[1:] + BINS[:-1]) / 2, neurons)
     axes[0].set(ylabel="neurons per network")
     figure_2 = chapter.figure(
         fig,
@@ -615,20 +615,20 @@ pruned = {
 }
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
+with figures.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
     columns = {"order": [], "points": [], "share cut": [], "accuracy": []}
     shown = {"corrupted": "corrupted", "clean": "clean training", "test": "test"}
     for order, found in pruned.items():
         for k, (kind, name) in enumerate(shown.items()):
             mean = np.array([one[kind].mean() for one in found])
-            plots.fill(columns, order, name, counts / N, mean)
-            style = dict(color=plots.PALETTE[k])
+            figures.fill(columns, order, name, counts / N, mean)
+            style = dict(color=figures.PALETTE[k])
             if order == "random order":
                 for ax in axes:
                     ax.plot(counts / N, mean, ls=":", lw=1.2, **style)
             else:
                 ax = axes[order == "highest IPR first"]
-                ax.plot(counts / N, mean, label=name, marker=plots.MARKERS[k], ms=3, **style)
+                ax.plot(counts / N, mean, label=name, marker=figures.MARKERS[k], ms=3, **style)
                 ax.set(title=order)
     for ax in axes:
         ax.axvline(
@@ -811,25 +811,25 @@ else:
     )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=3, size=(11, 3.2)) as (fig, axes):
+with figures.figure(columns=3, size=(11, 3.2)) as (fig, axes):
     columns = {"IPR": [], "gain": []}
     for k, (name, run) in enumerate({"normalised": with_norm, "plain": without}.items()):
         for kind, style in (("train", "-"), ("test", "--")):
             step = run.curves.steps
             axes[0].plot(
-                step, run.curves[kind].mean(1), style, color=plots.PALETTE[k], label=f"{name}, {kind}"
+                step, run.curves[kind].mean(1), style, color=figures.PALETTE[k], label=f"{name}, {kind}"
             )
     axes[0].axhline(floor(s["xi"]), color="gray", ls=":")
     axes[0].set(xlabel="step", ylabel="accuracy", title="mini-batches, no decay")
     axes[0].legend(fontsize="small")
     for k, (name, values) in enumerate({"normalised": normed, "plain": plain}.items()):
         neurons = np.histogram(values, BINS)[0] / len(seeds)
-        axes[1].stairs(neurons, BINS, color=plots.PALETTE[k], ls=("-", "--")[k], lw=1.5, label=name)
+        axes[1].stairs(neurons, BINS, color=figures.PALETTE[k], ls=("-", "--")[k], lw=1.5, label=name)
     axes[1].set(xlabel="IPR of a neuron", ylabel="neurons per network", title="periodicity")
     axes[1].legend(fontsize="small", loc="upper center")
     axes[2].plot(normed[0], gain[0], "o", ms=3, alpha=0.6, mew=0)
     axes[2].set(xlabel="IPR of a neuron", ylabel="|gain|", title="learned gains, one network")
-    plots.fill(columns, normed[0], gain[0])
+    figures.fill(columns, normed[0], gain[0])
     figure_4 = chapter.figure(
         fig,
         f"Mini-batch training with and without batch normalisation (α = {s['alpha']}, ξ = {s['xi']}, batch {s['batch']}; mean over "
@@ -857,7 +857,7 @@ if DIAGRAM:
             for a in shares
         ]
         reached[decay] = {k: np.stack([run[k] for run in runs]) for k in ("train", "test")}
-    with plots.figure(rows=2, columns=3, size=(9, 5.5), sharex=True, sharey=True) as (fig, axes):
+    with figures.figure(rows=2, columns=3, size=(9, 5.5), sharex=True, sharey=True) as (fig, axes):
         columns = {"decay": [], "points": [], "alpha": [], "xi": [], "accuracy": []}
         for k, kind in enumerate(("train", "test")):
             for ax, decay in zip(axes[3 * k : 3 * k + 3], DECAYS, strict=True):
@@ -866,7 +866,7 @@ if DIAGRAM:
                 )
                 ax.set(title=f"{kind}, decay {decay}")
                 for a, row in zip(shares, reached[decay][kind], strict=True):
-                    plots.fill(columns, decay, kind, a, shares, row)
+                    figures.fill(columns, decay, kind, a, shares, row)
         for ax in axes[3:]:
             ax.set(xlabel="wrong labels ξ")
         for ax in axes[::3]:

@@ -39,15 +39,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
+from replib.analysis.fourier import harmonics, ipr, wrap
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
 from replib.data import modular
-from replib.descent import descend, log_spaced
-from replib.fourier import harmonics, ipr, wrap
 from replib.models.pairs import PairNetwork
 from replib.onset import DELAY, delay, onset
 from replib.randomness import numpy_generator, torch_generator
+from replib.training.descent import descend, log_spaced
 from torch.nn.functional import one_hot
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import LambdaLR
@@ -795,16 +795,16 @@ chapter.measure(
 beta, d = (descent.curves[name][:, 0] for name in ("beta", "d"))  # (T, m, K)
 shown = int(beta[-1].max(-1).argmax())  # the neuron that grew most
 step_time = sizes.descent["lr"] * descent.curves.steps
-with plots.figure(columns=3, size=(11, 3.2)) as (fig, axes):
+with figures.figure(columns=3, size=(11, 3.2)) as (fig, axes):
     columns = {"step": [], "frequency": [], "beta": [], "misalignment": []}
     best = int(beta[-1, shown].argmax())
     for k in [*(k for k in range(K) if k != best), best]:
         style = (
-            dict(color=plots.PALETTE[1], lw=2) if k == best else dict(color="gray", lw=0.8, alpha=0.7)
+            dict(color=figures.PALETTE[1], lw=2) if k == best else dict(color="gray", lw=0.8, alpha=0.7)
         )
         axes[0].plot(step_time, beta[:, shown, k], label=f"k = {k + 1}" if k == best else None, **style)
         axes[1].plot(step_time, np.abs(d[:, shown, k]), **style)
-        plots.fill(columns, descent.curves.steps, k + 1, beta[:, shown, k], np.abs(d[:, shown, k]))
+        figures.fill(columns, descent.curves.steps, k + 1, beta[:, shown, k], np.abs(d[:, shown, k]))
     z, w = (v[shown] for v in descent.start)
     course = [np.abs(w[best])]
     for gap in np.diff(step_time):
@@ -823,7 +823,7 @@ with plots.figure(columns=3, size=(11, 3.2)) as (fig, axes):
         "largest": "largest\n$\\alpha$",
         "shuffled": "other\nneuron",
     }
-    plots.bars(axes[2], {"all": {label: estimate.mean(agreed[n]) for n, label in names.items()}})
+    figures.bars(axes[2], {"all": {label: estimate.mean(agreed[n]) for n, label in names.items()}})
     axes[2].axhline(1 / K, color="gray", ls=":")
     axes[2].set(ylabel="winners predicted", ylim=(0, 1))
     figure_1 = chapter.figure(
@@ -956,17 +956,17 @@ with torch.no_grad():
         "z², gradient descent": descent.net(row).mean(0).cpu(),
         "ReLU, AdamW": relu[23].net(row).mean(0).cpu(),
     }
-with plots.figure(columns=3, size=(11, 3.8), sharey=True) as (fig, axes):
+with figures.figure(columns=3, size=(11, 3.8), sharey=True) as (fig, axes):
     columns = {"network": [], "y": [], "class": [], "logit": []}
     y = np.arange(p)
     for ax, (name, logits) in zip(axes, maps.items(), strict=True):
         image = ax.imshow(logits.T, origin="lower", cmap="cividis", aspect="auto")
         fig.colorbar(image, ax=ax, shrink=0.8)
-        ax.plot(y, y, "o", mfc="none", color=plots.PALETTE[1], ms=6, label="y")
+        ax.plot(y, y, "o", mfc="none", color=figures.PALETTE[1], ms=6, label="y")
         ax.plot(y, 2 * y % p, "s", mfc="none", color="white", ms=5, label="2y")
         ax.plot(y, 0 * y, "^", mfc="none", color="white", ms=5, label="2x")
         ax.set(xlabel="y", title=name)
-        plots.fill(columns, name, np.repeat(y, p), np.tile(y, p), logits.flatten().numpy())
+        figures.fill(columns, name, np.repeat(y, p), np.tile(y, p), logits.flatten().numpy())
     axes[0].set_ylabel("class j")
     figure_2 = chapter.figure(
         fig,
@@ -985,12 +985,12 @@ layers = [
     (power, phase, last_phase),
     *[(a.power[0].cpu(), a.phase[0].cpu(), b.phase[0].cpu()) for a, b in [read(relu[23].net)]],
 ]
-with plots.figure(columns=3, size=(11, 3.4)) as (fig, axes):
+with figures.figure(columns=3, size=(11, 3.4)) as (fig, axes):
     columns = {"when": [], "neuron": [], "frequency": [], "2 phi": [], "psi": []}
     for ax, when, (power, phi, psi) in zip(axes, ("before", "after"), layers, strict=False):
         own = power.argmax(1, keepdim=True)
         x2, y2 = (torch.remainder(v.gather(1, own)[:, 0], 2 * torch.pi) for v in (2 * phi, psi))
-        ax.plot(x2, y2, ".", ms=3, color=plots.PALETTE[0], rasterized=True)
+        ax.plot(x2, y2, ".", ms=3, color=figures.PALETTE[0], rasterized=True)
         ax.plot([0, 2 * np.pi], [0, 2 * np.pi], color="gray", ls=":")
         ax.set(
             xlabel="$2\\varphi$ mod $2\\pi$",
@@ -998,9 +998,9 @@ with plots.figure(columns=3, size=(11, 3.4)) as (fig, axes):
             title=f"{when} training",
             aspect="equal",
         )
-        plots.fill(columns, when, np.arange(len(own)), own[:, 0] + 1, x2, y2)
+        figures.fill(columns, when, np.arange(len(own)), own[:, 0] + 1, x2, y2)
         counts = np.bincount(own[:, 0], minlength=K)
-    axes[2].bar(np.arange(1, K + 1), counts, color=plots.PALETTE[0])
+    axes[2].bar(np.arange(1, K + 1), counts, color=figures.PALETTE[0])
     axes[2].axhline(counts.sum() / K, color="gray", ls=":")
     axes[2].set(xlabel="frequency", ylabel="neurons, after training", xticks=range(1, K + 1))
     figure_3 = chapter.figure(
@@ -1160,7 +1160,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(10, 3.6)) as (fig, axes):
+with figures.figure(columns=2, size=(10, 3.6)) as (fig, axes):
     columns = {
         "run": [],
         "step": [],
@@ -1174,14 +1174,14 @@ with plots.figure(columns=2, size=(10, 3.6)) as (fig, axes):
         c = run.curves
         keep = np.unique(np.searchsorted(c.steps, log_spaced(c.steps[-1], 100)))
         keep = keep[keep < len(c.steps)]
-        plots.fill(
+        figures.fill(
             columns,
             name,
             c.steps[keep],
             *(c[v][keep].mean(1) for v in ("train", "test", "ipr", "norm")),
         )
     for i, (name, run) in enumerate(list(arms.items())[:2]):
-        c, color = run.curves, plots.PALETTE[i]
+        c, color = run.curves, figures.PALETTE[i]
         axes[0].plot(
             c.steps[1:], c["train"][1:].mean(1), color=color, ls="--", label=f"{name}, training"
         )
@@ -1194,7 +1194,7 @@ with plots.figure(columns=2, size=(10, 3.6)) as (fig, axes):
     norm_axis.spines["right"].set_visible(True)
     for i, run in enumerate((decayed, plain)):
         norm_axis.plot(
-            run.curves.steps[1:], run.curves["norm"][1:].mean(1), color=plots.PALETTE[i], ls=":"
+            run.curves.steps[1:], run.curves["norm"][1:].mean(1), color=figures.PALETTE[i], ls=":"
         )
     norm_axis.set(ylabel="norm of the weights (dotted)")
     axes[1].set(xscale="log", xlabel="step", ylabel="inverse participation ratio", ylim=(0, 1))

@@ -40,17 +40,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
-from replib.attacks import by_autograd, pgd
+from replib import estimate, figures
+from replib.analysis.complexity import affine_maps, local_complexity, orthonormal_frame, preactivations
 from replib.chapter import Explore, begin
 from replib.claims import above, below, reported
-from replib.complexity import affine_maps, local_complexity, orthonormal_frame, preactivations
 from replib.data import idx
-from replib.descent import descend, log_spaced
-from replib.ensemble import Ensemble, Minibatches
+from replib.data.registry import fetch
 from replib.models.mlp import mlp
 from replib.onset import DELAY, Onset, delay, onset
 from replib.randomness import numpy_generator, torch_generator
+from replib.training.attacks import by_autograd, pgd
+from replib.training.descent import descend, log_spaced
+from replib.training.ensemble import Ensemble, Minibatches
 from scipy import stats
 from sklearn.datasets import load_digits
 
@@ -252,7 +253,7 @@ NO_GPU = "the runs with more samples and with random labels take hours on a proc
 
 # %%
 if FULL:
-    files = chapter.data("MNIST")
+    files = chapter.data(fetch("MNIST"))
     pools, TOP = [idx.images(files, part) for part in ("train", "t10k")], 255
 else:
     digits = load_digits()
@@ -517,20 +518,20 @@ print(f"gain: {robust.gain.mean():.2f} under the judged attack, {left:.2f} under
 print(f"the attack of step 1000 beats the fresh one in the end in {masked} of {len(seeds)} seeds")
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 4)) as (fig, axes):
+with figures.figure(columns=2, size=(9, 4)) as (fig, axes):
     columns = {"step": [], "curve": [], "accuracy": []}
     shown = {"train, clean": "train", "test, clean": "test"}
     shown |= {f"test, attack {e:.2f}": f"attack {e}" for e in EPSILONS}
     shown |= {f"test, attack {JUDGED} of step 1000": "old attack"}
     for k, (label, name) in enumerate(shown.items()):
         mean = run[name].mean(1)
-        style = dict(color=plots.PALETTE[k], ls="--" if name == "old attack" else "-")
+        style = dict(color=figures.PALETTE[k], ls="--" if name == "old attack" else "-")
         axes[0].plot(steps[1:], mean[1:], label=label, **style)
-        plots.fill(columns, steps, label, mean)
+        figures.fill(columns, steps, label, mean)
     for k, i in enumerate(seeds):
-        axes[1].plot(steps[1:], run[f"attack {JUDGED}"][1:, k], color=plots.PALETTE[k % 6], lw=1)
-        axes[1].axvline(max(1, robust.clean[k]), color=plots.PALETTE[k % 6], lw=0.6, ls=":")
-        plots.fill(columns, steps, f"attack {JUDGED}, seed {i}", run[f"attack {JUDGED}"][:, k])
+        axes[1].plot(steps[1:], run[f"attack {JUDGED}"][1:, k], color=figures.PALETTE[k % 6], lw=1)
+        axes[1].axvline(max(1, robust.clean[k]), color=figures.PALETTE[k % 6], lw=0.6, ls=":")
+        figures.fill(columns, steps, f"attack {JUDGED}, seed {i}", run[f"attack {JUDGED}"][:, k])
     axes[0].set(
         xscale="log", xlabel="step", ylabel="accuracy", ylim=(0, 1.02), title="means over seeds"
     )
@@ -611,18 +612,18 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(size=(7.5, 3.6)) as (fig, ax):
+with figures.figure(size=(7.5, 3.6)) as (fig, ax):
     columns = {"step": [], "points": [], "LC": [], "low": [], "high": []}
     quantile = stats.t.ppf(0.995, len(seeds) - 1)
     for k, place in enumerate(("train", "test", "random", "boundary")):
         curve = run[f"LC {place}"]
         mean, reach = curve.mean(1), quantile * curve.std(1, ddof=1) / len(seeds) ** 0.5
-        ax.plot(steps[1:], mean[1:], color=plots.PALETTE[k], label=f"{place} points")
+        ax.plot(steps[1:], mean[1:], color=figures.PALETTE[k], label=f"{place} points")
         ax.fill_between(
-            steps[1:], (mean - reach)[1:], (mean + reach)[1:], color=plots.PALETTE[k], alpha=0.2, lw=0
+            steps[1:], (mean - reach)[1:], (mean + reach)[1:], color=figures.PALETTE[k], alpha=0.2, lw=0
         )
         defined = np.isfinite(mean)
-        plots.fill(
+        figures.fill(
             columns, steps[defined], place, *(v[defined] for v in (mean, mean - reach, mean + reach))
         )
     ax.axvline(np.median(steps[interpolation]), color="gray", ls=":", lw=1)
@@ -815,11 +816,11 @@ else:
     )
 
 # %% tags=["hide-input"]
-with plots.figure(size=(6, 3.6)) as (fig, ax):
+with figures.figure(size=(6, 3.6)) as (fig, ax):
     columns = {"arm": [], "fall of LC": [], "gain": []}
     for k, (name, (fallen, gained)) in enumerate(arms.items()):
-        ax.scatter(fallen, gained, color=plots.PALETTE[k], marker=plots.MARKERS[k], label=name)
-        plots.fill(columns, name, fallen, gained)
+        ax.scatter(fallen, gained, color=figures.PALETTE[k], marker=figures.MARKERS[k], label=name)
+        figures.fill(columns, name, fallen, gained)
     ax.axhline(0, color="gray", lw=0.6)
     ax.set(xlabel="fall of LC from its largest value", ylabel="gain in adversarial accuracy")
     ax.legend(fontsize="small")
@@ -860,7 +861,7 @@ def cuts(layers):
     return switched.cpu().numpy(), output[0].argmax(-1).view(plane.shape[:2]).cpu().numpy()
 
 
-with plots.figure(columns=2, size=(8.5, 4)) as (fig, axes):
+with figures.figure(columns=2, size=(8.5, 4)) as (fig, axes):
     columns = {"step": [], "row": [], "column": [], "neurons that switch": [], "predicted class": []}
     for ax, t in zip(axes, (interpolation[0], len(steps) - 1), strict=True):
         switched, predicted = cuts(nets[t])
@@ -878,13 +879,13 @@ with plots.figure(columns=2, size=(8.5, 4)) as (fig, axes):
                 *np.moveaxis(grid, -1, 0),
                 predicted == one,
                 [0.5],
-                colors=plots.PALETTE[1],
+                colors=figures.PALETTE[1],
                 linewidths=1.5,
             )
-        ax.scatter(*flat.T, color=plots.PALETTE[1], marker="o", zorder=3)
+        ax.scatter(*flat.T, color=figures.PALETTE[1], marker="o", zorder=3)
         ax.set(title=f"step {steps[t]}", xticks=[], yticks=[])
         place = np.indices(switched.shape).reshape(2, -1)
-        plots.fill(columns, steps[t], *place, switched.ravel(), predicted.ravel())
+        figures.fill(columns, steps[t], *place, switched.ravel(), predicted.ravel())
     figure_4 = chapter.figure(
         fig,
         "Edges of linear regions in the plane through three training images (dots), at interpolation and at the end. From "

@@ -39,14 +39,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots, pruning
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, reported
 from replib.data import modular
-from replib.descent import descend
 from replib.models.pairs import pair_sums
 from replib.onset import DELAY, delay, onset
 from replib.randomness import torch_generator
+from replib.training import pruning
+from replib.training.descent import descend
 from torch.nn.functional import cross_entropy
 
 chapter = begin("minegishi2023_grokking_tickets", profile, seed)
@@ -520,24 +521,24 @@ chapter.measure(
 chapter.measure("other-mask", **{"t_gen other / own": ratio("other seed's mask", TICKET)})
 
 # %% tags=["hide-input"]
-with plots.figure(size=(7, 3.4)) as (fig, ax):
+with figures.figure(size=(7, 3.4)) as (fig, ax):
     columns = {"arm": [], "epoch": [], "train": [], "test": []}
     drawn = ("dense", TICKET, "L1 norm", "L2 norm")
     for k, name in enumerate(drawn):
         curves = arms[name].curves
         at, train_mean, test_mean = curves.steps, curves["train"].mean(1), curves["test"].mean(1)
-        ax.plot(at + 1, train_mean, "--", color=plots.PALETTE[k], lw=1)
+        ax.plot(at + 1, train_mean, "--", color=figures.PALETTE[k], lw=1)
         ax.plot(
             at + 1,
             test_mean,
             "-",
-            color=plots.PALETTE[k],
+            color=figures.PALETTE[k],
             label=name,
-            marker=plots.MARKERS[k],
+            marker=figures.MARKERS[k],
             markevery=0.1,
             ms=4,
         )
-        plots.fill(columns, name, at, train_mean, test_mean)
+        figures.fill(columns, name, at, train_mean, test_mean)
     ax.set(xscale="log", xlabel="epoch + 1", ylabel="accuracy")
     ax.legend()
     figure_1 = chapter.figure(
@@ -557,7 +558,7 @@ with plots.figure(size=(7, 3.4)) as (fig, ax):
 figure_1
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 4.6), sharey=True, width_ratios=(2, 1)) as (fig, axes):
+with figures.figure(columns=2, size=(9, 4.6), sharey=True, width_ratios=(2, 1)) as (fig, axes):
     columns = {
         "arm": [],
         "seed": [],
@@ -577,27 +578,27 @@ with plots.figure(columns=2, size=(9, 4.6), sharey=True, width_ratios=(2, 1)) as
     for row, name in enumerate(names):
         arm, e = arms[name], middle[name]
         at = np.full(len(seeds), row)
-        for there, face in ((arm.gen.reached, plots.PALETTE[0]), (~arm.gen.reached, "none")):
+        for there, face in ((arm.gen.reached, figures.PALETTE[0]), (~arm.gen.reached, "none")):
             axes[0].plot(
-                arm.gen.step[there], at[there], "o", mfc=face, mec=plots.PALETTE[0], ms=5, alpha=0.8
+                arm.gen.step[there], at[there], "o", mfc=face, mec=figures.PALETTE[0], ms=5, alpha=0.8
             )
-        axes[0].plot((e.low, e.high), (row - 0.35, row - 0.35), "-", color=plots.PALETTE[0], lw=1)
-        axes[0].plot(e.value, row - 0.35, "|", color=plots.PALETTE[0], ms=5)
+        axes[0].plot((e.low, e.high), (row - 0.35, row - 0.35), "-", color=figures.PALETTE[0], lw=1)
+        axes[0].plot(e.value, row - 0.35, "|", color=figures.PALETTE[0], ms=5)
         there = arm.mem.reached
-        axes[0].plot(arm.mem.step[there], at[there], "|", color=plots.PALETTE[1], ms=9)
+        axes[0].plot(arm.mem.step[there], at[there], "|", color=figures.PALETTE[1], ms=9)
         l1, l2 = (n.cpu().numpy() for n in (arm.l1, arm.l2))
         for k, (norm, label) in enumerate(((l1, "L1"), (l2, "L2")), 2):
             axes[1].plot(
                 norm,
                 at,
-                plots.MARKERS[k - 1],
-                color=plots.PALETTE[k],
+                figures.MARKERS[k - 1],
+                color=figures.PALETTE[k],
                 ms=4,
                 alpha=0.8,
                 label=label if row == 0 else None,
             )
         ends = e.value, e.low, e.high
-        plots.fill(columns, name, seeds, arm.mem.step, there, arm.gen.step, arm.gen.reached, *ends,
+        figures.fill(columns, name, seeds, arm.mem.step, there, arm.gen.step, arm.gen.reached, *ends,
                    arm.final, l1, l2)  # fmt: skip
     axes[0].set(
         xscale="log", xlabel="epoch of 95 % accuracy", yticks=range(len(names)), yticklabels=names
@@ -626,17 +627,22 @@ with plots.figure(columns=2, size=(9, 4.6), sharey=True, width_ratios=(2, 1)) as
 figure_2
 
 # %% tags=["hide-input"]
-with plots.figure(size=(6, 3)) as (fig, ax):
+with figures.figure(size=(6, 3)) as (fig, ax):
     columns = {"pruning rate": [], "seed": [], "tau": [], "memorised": [], "generalised": []}
     texts = []
     for k in (0.0, *RATES):
         arm = dense if k == 0 else arms[f"ticket, k = {k}"]
         late = arm.mem.reached & ~arm.gen.reached
-        for there, face in ((arm.gen.reached, plots.PALETTE[0]), (late, "none")):
+        for there, face in ((arm.gen.reached, figures.PALETTE[0]), (late, "none")):
             ax.plot(
-                np.full(there.sum(), k), arm.tau[there], "o", mfc=face, mec=plots.PALETTE[0], alpha=0.8
+                np.full(there.sum(), k),
+                arm.tau[there],
+                "o",
+                mfc=face,
+                mec=figures.PALETTE[0],
+                alpha=0.8,
             )
-        plots.fill(columns, k, seeds, arm.tau, arm.mem.reached, arm.gen.reached)
+        figures.fill(columns, k, seeds, arm.tau, arm.mem.reached, arm.gen.reached)
         drawn = arm.mem.reached
         texts.append(
             f"{k:g}: "

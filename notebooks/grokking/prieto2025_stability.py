@@ -39,16 +39,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, equals, reported
 from replib.data import modular
-from replib.descent import descend
-from replib.ensemble import Ensemble
 from replib.models.mlp import mlp
 from replib.models.pairs import pair_sums
 from replib.onset import DELAY, delay, onset
 from replib.randomness import numpy_generator, torch_generator
+from replib.training.descent import descend
+from replib.training.ensemble import Ensemble
 
 chapter = begin("prieto2025_stability", profile, seed)
 device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available() else "cpu")
@@ -425,14 +425,16 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 3.2)) as (fig, axes):
+with figures.figure(columns=2, size=(9, 3.2)) as (fig, axes):
     columns = {"bits": [], "epoch": [], "test": [], "collapsed": [], "exactly zero": []}
     for k, (bits, c) in enumerate(digits.items()):
-        style = dict(color=plots.PALETTE[k], marker=plots.MARKERS[k], ms=4, markevery=0.15)
+        style = dict(color=figures.PALETTE[k], marker=figures.MARKERS[k], ms=4, markevery=0.15)
         for ax, name in zip(axes, ("collapsed", "test"), strict=True):
             ax.plot(c.steps + 1, c[name].mean(1), label=f"{bits} bit", **style)
-        axes[0].plot(c.steps + 1, c["zero"].mean(1), ":", color=plots.PALETTE[k], lw=1)
-        plots.fill(columns, bits, c.steps, c["test"].mean(1), c["collapsed"].mean(1), c["zero"].mean(1))
+        axes[0].plot(c.steps + 1, c["zero"].mean(1), ":", color=figures.PALETTE[k], lw=1)
+        figures.fill(
+            columns, bits, c.steps, c["test"].mean(1), c["collapsed"].mean(1), c["zero"].mean(1)
+        )
     axes[0].set(xscale="log", xlabel="epoch + 1", ylabel="share of training samples")
     axes[1].set(xscale="log", xlabel="epoch + 1", ylabel="test accuracy")
     axes[0].legend()
@@ -582,20 +584,24 @@ else:
 # %% tags=["hide-input"]
 figure_2 = None
 if LARGE:
-    with plots.figure(columns=2, size=(9, 3)) as (fig, axes):
+    with figures.figure(columns=2, size=(9, 3)) as (fig, axes):
         columns = {"loss": [], "epoch": [], "train": [], "test": [], "norm": []}
         for k, (name, c) in enumerate((("StableMax", stable), ("softmax, 32 bit", softmax))):
-            axes[0].plot(c.steps, c["test"], color=plots.PALETTE[k], lw=0.8, alpha=0.5)
+            axes[0].plot(c.steps, c["test"], color=figures.PALETTE[k], lw=0.8, alpha=0.5)
             axes[0].plot(
                 c.steps,
                 c["test"].mean(1),
-                color=plots.PALETTE[k],
+                color=figures.PALETTE[k],
                 lw=2.5,
                 label=name,
                 ls=("-", "--")[k],
             )
-            axes[1].plot(c.steps, c["norm"].mean(1), color=plots.PALETTE[k], lw=2.5, ls=("-", "--")[k])
-            plots.fill(columns, name, c.steps, c["train"].mean(1), c["test"].mean(1), c["norm"].mean(1))
+            axes[1].plot(
+                c.steps, c["norm"].mean(1), color=figures.PALETTE[k], lw=2.5, ls=("-", "--")[k]
+            )
+            figures.fill(
+                columns, name, c.steps, c["train"].mean(1), c["test"].mean(1), c["norm"].mean(1)
+            )
         axes[0].set(xlabel="epoch", ylabel="test accuracy")
         axes[1].set(xlabel="epoch", ylabel="norm of all weights")
         axes[0].legend()
@@ -777,13 +783,13 @@ else:
     chapter.not_tested("only-scaling", "the networks never fit all training pairs at one epoch")
 
 # %% tags=["hide-input"]
-with plots.figure(size=(6.5, 3)) as (fig, ax):
+with figures.figure(size=(6.5, 3)) as (fig, ax):
     columns = {"layer": [], "epoch": [], "cosine": [], "low": [], "high": []}
     for k, name in enumerate(LAYERS):
         v = plain[name]
-        ax.plot(plain.steps, v.mean(1), marker=plots.MARKERS[k], ms=4, markevery=3, label=name)
-        ax.fill_between(plain.steps, v.min(1), v.max(1), alpha=0.2, color=plots.PALETTE[k], lw=0)
-        plots.fill(columns, name, plain.steps, v.mean(1), v.min(1), v.max(1))
+        ax.plot(plain.steps, v.mean(1), marker=figures.MARKERS[k], ms=4, markevery=3, label=name)
+        ax.fill_between(plain.steps, v.min(1), v.max(1), alpha=0.2, color=figures.PALETTE[k], lw=0)
+        figures.fill(columns, name, plain.steps, v.mean(1), v.min(1), v.max(1))
     if fit.reached.all():
         ax.axvline(fit.step.max(), ls="--", color="gray", lw=1, label="all fitted")
     ax.set(xlabel="epoch", ylabel="cosine of -gradient and weights")
@@ -798,7 +804,7 @@ with plots.figure(size=(6.5, 3)) as (fig, ax):
 figure_3
 
 # %% tags=["hide-input"]
-with plots.figure(size=(7, 3.2)) as (fig, ax):
+with figures.figure(size=(7, 3.2)) as (fig, ax):
     columns = {"arm": [], "epoch": [], "train": [], "test": []}
     for k, (name, c) in enumerate(
         (
@@ -808,17 +814,17 @@ with plots.figure(size=(7, 3.2)) as (fig, ax):
             ("random direction", randomly),
         )
     ):
-        ax.plot(c.steps + 1, c["train"].mean(1), "--", lw=1, color=plots.PALETTE[k])
+        ax.plot(c.steps + 1, c["train"].mean(1), "--", lw=1, color=figures.PALETTE[k])
         ax.plot(
             c.steps + 1,
             c["test"].mean(1),
-            color=plots.PALETTE[k],
-            marker=plots.MARKERS[k],
+            color=figures.PALETTE[k],
+            marker=figures.MARKERS[k],
             ms=4,
             markevery=0.12,
             label=name,
         )
-        plots.fill(columns, name, c.steps, c["train"].mean(1), c["test"].mean(1))
+        figures.fill(columns, name, c.steps, c["train"].mean(1), c["test"].mean(1))
     ax.set(xscale="log", xlabel="epoch + 1", ylabel="accuracy")
     ax.legend(loc="upper left")
     figure_4 = chapter.figure(

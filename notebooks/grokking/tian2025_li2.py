@@ -41,16 +41,16 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 from matplotlib.ticker import LogLocator
-from replib import estimate, plots
+from replib import estimate, figures
+from replib.analysis.fourier import harmonics
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
 from replib.data import modular
-from replib.descent import descend
 from replib.estimate import Estimate
-from replib.fourier import harmonics
 from replib.models.pairs import PairNetwork, pair_sums
 from replib.onset import DELAY, delay, onset
 from replib.randomness import numpy_generator, torch_generator
+from replib.training.descent import descend
 from scipy import stats
 
 chapter = begin("tian2025_li2", profile, seed)
@@ -495,7 +495,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 3.2)) as (fig, axes):
+with figures.figure(columns=2, size=(9, 3.2)) as (fig, axes):
     columns = {"M": [], "start": [], "step": [], "energy": [], "final frequency": []}
     for ax, m in zip(axes, (13, 16), strict=True):
         steps = np.unique(np.geomspace(1, len(climbs[m]), 60).astype(int)) - 1
@@ -504,10 +504,10 @@ with plots.figure(columns=2, size=(9, 3.2)) as (fig, axes):
                 steps + 1,
                 climbs[m][steps, j],
                 lw=1,
-                color=plots.PALETTE[(k - 1) % 6],
+                color=figures.PALETTE[(k - 1) % 6],
                 ls=("-", "--")[(k - 1) // 6],
             )
-            plots.fill(columns, m, j, steps, climbs[m][steps, j], int(k))
+            figures.fill(columns, m, j, steps, climbs[m][steps, j], int(k))
         ax.axhline(m / 4, ls=":", color="gray", lw=1.5, label="M/4")
         ax.axhline(m / 16, ls="-.", color="gray", lw=1.5, label="M/16, as printed")
         ax.set(xscale="log", xlabel="step", title=f"M = {m}")
@@ -619,9 +619,9 @@ if not FULL:
 # %% tags=["hide-input"]
 figure_2 = None
 if not FULL:
-    with plots.figure(columns=2, size=(9, 3.2)) as (fig, axes):
+    with figures.figure(columns=2, size=(9, 3.2)) as (fig, axes):
         columns = {"M": [], "pairs": [], "share kept": [], "n50": []}
-        axes[0].plot(moduli, n50, "o", color=plots.PALETTE[0], label="$n_{50}$")
+        axes[0].plot(moduli, n50, "o", color=figures.PALETTE[0], label="$n_{50}$")
         for law, style, label in (
             (moduli * np.log(moduli), "-", "c M log M"),
             (moduli**2.0, "--", "c M²"),
@@ -639,9 +639,9 @@ if not FULL:
             n = np.array(sorted(seen[m]))
             share = np.array([np.mean(seen[m][v] >= 0.9) for v in n])
             axes[1].plot(
-                n / (m * np.log(m)), share, marker=plots.MARKERS[k % 6], label=f"M = {m}", lw=1
+                n / (m * np.log(m)), share, marker=figures.MARKERS[k % 6], label=f"M = {m}", lw=1
             )
-            plots.fill(columns, m, n, share, n50[k])
+            figures.fill(columns, m, n, share, n50[k])
         axes[1].axhline(0.5, ls=":", color="gray")
         axes[1].set(xlabel="pairs / (M log M)", ylabel="share of draws that keep the frequency")
         axes[1].legend(fontsize="small")
@@ -937,13 +937,13 @@ if FULL:
 # %% tags=["hide-input"]
 figure_3 = None
 if LARGE:
-    with plots.figure(columns=3, size=(11, 3.2)) as (fig, axes):
+    with figures.figure(columns=3, size=(11, 3.2)) as (fig, axes):
         columns = {n: [] for n in ("arm", "epoch", "train", "test", "G_F", "turn of W", "turn of V")}
         for k, (name, c) in enumerate(arms.items()):
             mean = {n: c[n].mean(1) for n in list(columns)[2:]}
-            plots.fill(columns, name, c.steps, *mean.values())
-            style = dict(color=plots.PALETTE[k])
-            marked = style | dict(marker=plots.MARKERS[k], ms=4, markevery=4, label=name)
+            figures.fill(columns, name, c.steps, *mean.values())
+            style = dict(color=figures.PALETTE[k])
+            marked = style | dict(marker=figures.MARKERS[k], ms=4, markevery=4, label=name)
             axes[0].plot(c.steps, mean["train"], "--", lw=1, **style)
             axes[0].plot(c.steps, mean["test"], **marked)
             axes[1].plot(c.steps, mean["G_F"], **marked)
@@ -973,7 +973,7 @@ if LARGE:
 figure_3
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(8, 2.8), sharey=True) as (fig, axes):
+with figures.figure(columns=2, size=(8, 2.8), sharey=True) as (fig, axes):
     columns = {"top-down term": [], "draw": [], "frequency": [], "taken": [], "share": []}
     for ax, (name, o) in zip(axes, outcomes.items(), strict=True):
         for d, row in enumerate(o.k):
@@ -984,18 +984,18 @@ with plots.figure(columns=2, size=(8, 2.8), sharey=True) as (fig, axes):
                 at[~full],
                 share[~full],
                 0.11,
-                color=plots.PALETTE[0],
+                color=figures.PALETTE[0],
                 label="missing" if d == 0 else None,
             )
             ax.bar(
                 at[full],
                 share[full],
                 0.11,
-                color=plots.PALETTE[1],
+                color=figures.PALETTE[1],
                 hatch="//",
                 label="learned" if d == 0 else None,
             )
-            plots.fill(columns, name, d, np.arange(1, k_all + 1), full, share)
+            figures.fill(columns, name, d, np.arange(1, k_all + 1), full, share)
         ax.set(xlabel="frequency k", title=f"{name} the top-down term")
     axes[0].set(ylabel="share of fresh neurons")
     axes[1].legend()

@@ -40,7 +40,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, equals, reported
 from replib.onset import DELAY, delay, onset
@@ -470,7 +470,7 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
+with figures.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
     columns = {"step size": [], "t": [], "points": [], "mean": [], "10 %": [], "90 %": []}
     for ax, runs, alpha in ((axes[0], fast, ALPHA), (axes[1], slow, sizes.slow_alpha)):
         for k, (name, label) in enumerate(
@@ -479,11 +479,16 @@ with plots.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
             v, t = curve(runs, name)
             mean, (low, high) = np.nanmean(v, 1), np.nanpercentile(v, [10, 90], 1)
             ax.plot(
-                np.array(t) + 1, mean, marker=plots.MARKERS[k], ms=3, label=label, ls=("-", ":", "-")[k]
+                np.array(t) + 1,
+                mean,
+                marker=figures.MARKERS[k],
+                ms=3,
+                label=label,
+                ls=("-", ":", "-")[k],
             )
             if name == "test":
-                ax.fill_between(np.array(t) + 1, low, high, color=plots.PALETTE[k], alpha=0.2, lw=0)
-            plots.fill(columns, f"{alpha:g}", t, label, mean, low, high)
+                ax.fill_between(np.array(t) + 1, low, high, color=figures.PALETTE[k], alpha=0.2, lw=0)
+            figures.fill(columns, f"{alpha:g}", t, label, mean, low, high)
         ax.axhline(0.5, ls="--", color="gray", lw=1)
         ax.set(xscale="log", xlabel="t + 1", title=f"step size {alpha:g}")
     axes[0].set(ylabel="accuracy")
@@ -565,7 +570,7 @@ chapter.measure(
 
 # %% tags=["hide-input"]
 first, drawn = fast[0], grown[0, :, 0, 0] / grown[0, :, 0, 1]
-with plots.figure(columns=3, size=(9, 3)) as (fig, axes):
+with figures.figure(columns=3, size=(9, 3)) as (fig, axes):
     columns = {"t": [], "axis": [], "projection": [], "neurons": []}
     for ax, t in zip(axes, (0, 1, AT), strict=True):
         along = next(v for v in first.seen if v.step == t).along[:, first.positive]
@@ -573,7 +578,7 @@ with plots.figure(columns=3, size=(9, 3)) as (fig, axes):
         for k in (0, 1):
             heights, _ = np.histogram(along[k], edges)
             ax.stairs(heights, edges, label=f"on $\\mu_{k + 1}$", ls=("-", "--")[k], lw=1.5)
-            plots.fill(columns, t, f"μ{k + 1}", (edges[1:] + edges[:-1]) / 2, heights)
+            figures.fill(columns, t, f"μ{k + 1}", (edges[1:] + edges[:-1]) / 2, heights)
         ax.set(title=f"t = {t}", xlabel="$\\langle w_j, \\mu_k\\rangle$")
         ax.locator_params(axis="x", nbins=4)
     axes[0].set(ylabel="neurons with $a_j > 0$")
@@ -617,12 +622,12 @@ chapter.measure(
 )
 
 # %% tags=["hide-input"]
-with plots.figure(size=(6, 3)) as (fig, ax):
+with figures.figure(size=(6, 3)) as (fig, ax):
     columns = {"s": [], "test accuracy": []}
     for s, v in zip(SNRS, level, strict=True):
-        ax.plot(np.full(len(v), s), v, "o", color=plots.PALETTE[0], alpha=0.5, mec="none")
-        plots.fill(columns, s, v)
-    ax.plot(SNRS, level.mean(1), "-", color=plots.PALETTE[1], label="mean")
+        ax.plot(np.full(len(v), s), v, "o", color=figures.PALETTE[0], alpha=0.5, mec="none")
+        figures.fill(columns, s, v)
+    ax.plot(SNRS, level.mean(1), "-", color=figures.PALETTE[1], label="mean")
     ax.axhline(0.5, ls="--", color="gray", lw=1, label="chance")
     ax.set(xscale="log", xlabel="signal s = √n μ²/√p", ylabel=f"test accuracy at t = {AT}")
     ax.legend()
@@ -663,7 +668,7 @@ for name in changes:
     chapter.measure(name, **measured)
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(7, 3.2), sharey=True) as (fig, axes):
+with figures.figure(columns=2, size=(7, 3.2), sharey=True) as (fig, axes):
     grid = np.linspace(-2, 2, 61)
     u, v = np.meshgrid(grid, grid)
     columns = {"t": [], "x along μ₁ / μ": [], "x along μ₂ / μ": [], "f > 0": []}
@@ -672,12 +677,17 @@ with plots.figure(columns=2, size=(7, 3.2), sharey=True) as (fig, axes):
         along = next(p for p in first.seen if p.step == t).along
         f = np.maximum(u[..., None] * along[0] + v[..., None] * along[1], 0) @ a
         ax.contourf(
-            u, v, np.sign(f), levels=[-2, 0, 2], colors=[plots.PALETTE[1], plots.PALETTE[0]], alpha=0.5
+            u,
+            v,
+            np.sign(f),
+            levels=[-2, 0, 2],
+            colors=[figures.PALETTE[1], figures.PALETTE[0]],
+            alpha=0.5,
         )
         ax.plot([1, -1], [0, 0], "P", color="black", mec="white", ms=9, label="class +1")
         ax.plot([0, 0], [1, -1], "X", color="black", mec="white", ms=9, label="class -1")
         ax.set(title=f"t = {t}", xlabel="along $\\mu_1$, in units of μ", aspect="equal")
-        plots.fill(columns, t, u[::4, ::4].ravel(), v[::4, ::4].ravel(), (f[::4, ::4] > 0).ravel())
+        figures.fill(columns, t, u[::4, ::4].ravel(), v[::4, ::4].ravel(), (f[::4, ::4] > 0).ravel())
     axes[0].set(ylabel="along $\\mu_2$")
     axes[1].legend(fontsize="small", loc="upper right")
     figure_4 = chapter.figure(

@@ -42,16 +42,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, plots
+from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, between, reported
-from replib.ensemble import Ensemble, Minibatches, train
 from replib.models.mlp import mlp
 from replib.randomness import numpy_generator, torch_generator
 from replib.spiking.events import EventDetector, otsu_threshold, within_window
 from replib.spiking.leaping import TauLeaping
 from replib.spiking.network import Network, State, Synapse
 from replib.spiking.statistics import Recorder, peak_frequency, rate, spectrum, spike_synchrony
+from replib.training.ensemble import Ensemble, Minibatches, train
 from scipy.fft import dct, idct
 from scipy.stats import qmc
 from sklearn.compose import TransformedTargetRegressor
@@ -1207,7 +1207,7 @@ SHOWN_MS = 200 if profile == "smoke" else 300
 
 
 def raster(ax, time, neuron, bursts, title):
-    for chosen, color in ((neuron < N_E, plots.PALETTE[1]), (neuron >= N_E, plots.PALETTE[0])):
+    for chosen, color in ((neuron < N_E, figures.PALETTE[1]), (neuron >= N_E, figures.PALETTE[0])):
         ax.plot(time[chosen], neuron[chosen], ".", ms=1.5, color=color, rasterized=True)
     for start, end in bursts:
         ax.axvspan(start, end, color="gray", alpha=0.25, lw=0)
@@ -1225,7 +1225,7 @@ def spans(e, i, recurrent):
     return found
 
 
-with plots.figure(rows=4, size=(8, 7.5), sharex=True) as (fig, axes):
+with figures.figure(rows=4, size=(8, 7.5), sharex=True) as (fig, axes):
     columns = {"panel": [], "ms": [], "neuron": []}
     for ax, name in zip(axes, REGIMES, strict=False):
         b = np.flatnonzero(member[name])[0]
@@ -1234,7 +1234,7 @@ with plots.figure(rows=4, size=(8, 7.5), sharex=True) as (fig, axes):
         neuron = np.concatenate([n for _, n in spikes])
         counts = regimes.e[:, b], regimes.i[:, b], regimes.recurrent[:, b]
         raster(ax, time, neuron, spans(*counts) if name == "Syn" else [], f"{name}, full network")
-        plots.fill(columns, name, time, neuron)
+        figures.fill(columns, name, time, neuron)
     at, neuron = np.array(loop.raster).T
     time = (at - steps(sizes.drop_ms)) * H
     keep = (time >= 0) & (time < SHOWN_MS)
@@ -1248,7 +1248,7 @@ with plots.figure(rows=4, size=(8, 7.5), sharex=True) as (fig, axes):
         "Syn, surrogate",
     )
     axes[3].set(xlabel="ms")
-    plots.fill(columns, "surrogate", time[keep], neuron[keep])
+    figures.fill(columns, "surrogate", time[keep], neuron[keep])
     figure_1 = chapter.figure(
         fig,
         "Spikes of 300 E (red) and 100 I neurons (blue). Detected bursts are shaded at the operating point, in the surrogate those that "
@@ -1261,7 +1261,7 @@ figure_1
 
 # %% tags=["hide-input"]
 predicted = ann.predict(x_test).mean(0)
-with plots.figure(rows=2, columns=3, size=(10, 5.6)) as (fig, axes):
+with figures.figure(rows=2, columns=3, size=(10, 5.6)) as (fig, axes):
     axes[0].plot(y_test[:, COUNT], predicted[:, COUNT], ".", ms=3, rasterized=True)
     top = max(y_test[:, COUNT].max(), predicted[:, COUNT].max())
     axes[0].plot([0, top], [0, top], color="gray", lw=1)
@@ -1293,13 +1293,13 @@ with plots.figure(rows=2, columns=3, size=(10, 5.6)) as (fig, axes):
 figure_2
 
 # %% tags=["hide-input"]
-with plots.figure(columns=3, size=(11, 3.4)) as (fig, axes):
+with figures.figure(columns=3, size=(11, 3.4)) as (fig, axes):
     shown_range = (frequencies >= 10) & (frequencies <= 80)
     curves = {"full network": power_full.mean(0)}
     for name in ("ANN", "Gaussian head", "lift-only", "mean map"):
         curves[name] = power_loop[[b for (n, _), m in groups.items() if n == name for b in m]].mean(0)
     for k, (name, power) in enumerate(curves.items()):
-        style = dict(color=plots.PALETTE[k], ls=("-", "-", "--", ":", "-.")[k], lw=1.4 if k else 2)
+        style = dict(color=figures.PALETTE[k], ls=("-", "-", "--", ":", "-.")[k], lw=1.4 if k else 2)
         axes[0].plot(frequencies[shown_range], power[shown_range], label=name, **style)
         for ax, part, unit in ((axes[1], "sizes", 1 / N_E), (axes[2], "intervals", H)):
             h = (summaries[name] if k else full)[part].sum(0)
@@ -1320,18 +1320,18 @@ with plots.figure(columns=3, size=(11, 3.4)) as (fig, axes):
 figure_3
 
 # %% tags=["hide-input"]
-with plots.figure(columns=2, size=(9, 3.6)) as (fig, (left, right)):
+with figures.figure(columns=2, size=(9, 3.6)) as (fig, (left, right)):
     out = np.arange(len(counted), len(shown))
     left.plot(true_shown[inside], surrogate_rate[inside], "o", label="inside the box")
     left.plot(
-        true_shown[out], surrogate_rate[out], "o", mfc="none", color=plots.PALETTE[1], label="outside"
+        true_shown[out], surrogate_rate[out], "o", mfc="none", color=figures.PALETTE[1], label="outside"
     )
     left.plot(true_shown, mean_map_rate, "x", color="gray", label="mean map")
     left.plot([0, true_shown.max()], [0, true_shown.max()], color="gray", lw=1)
     left.set(xlabel="true E rate, spikes/s", ylabel="surrogate")
     left.legend()
     losses = {n: estimate.mean(v) for n, v in sorted(loss_of.items(), key=lambda item: coarse[item[0]])}
-    plots.bars(right, {"test loss of the E count": losses})
+    figures.bars(right, {"test loss of the E count": losses})
     right.set(xlabel="modes of each histogram", ylabel="test loss of the E count")
     figure_4 = chapter.figure(
         fig,

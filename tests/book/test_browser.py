@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
-from replib.build.layout import Layout
+from replib.press.layout import Layout
 
 from tests.conftest import ROOT
 from tools import serve

@@ -1,8 +1,8 @@
 """The interaction network of xu2021_extrapolation, taken from the chapter's text, against a plain loop over pairs."""
 
 import torch
-from replib.build.layout import Layout
 from replib.models.mlp import mlp
+from replib.press.layout import Layout
 from torch import nn
 
 from tests.conftest import ROOT

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from replib.build.layout import Layout
+from replib.press.layout import Layout
 from replib.record import read
 
 from tests.conftest import ROOT

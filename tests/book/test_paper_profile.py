@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse
-from replib.build.layout import Layout
+from replib.press.layout import Layout
 
 from tests.conftest import ROOT
 

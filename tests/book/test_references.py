@@ -1,8 +1,8 @@
 """nbval compares with what a notebook holds: one that holds nothing would pass. So first: it holds something."""
 
 import pytest
-from replib.build import extract
-from replib.build.layout import Layout
+from replib.press import extract
+from replib.press.layout import Layout
 from replib.record import RECORD_MIME, parse
 
 from tests.conftest import ROOT

@@ -16,9 +16,9 @@ import venv
 from pathlib import Path
 
 import pytest
-from replib.build import extract, notebooks
-from replib.build.layout import Layout
-from replib.build.status import read_status
+from replib.press import extract, notebooks
+from replib.press.layout import Layout
+from replib.press.status import read_status
 from replib.record import read
 
 from tests.conftest import ROOT

@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from replib.build import extract
-from replib.build.layout import Layout
 from replib.claims import Verdict
+from replib.press import extract
+from replib.press.layout import Layout
 from replib.record import read
 
 from tests.conftest import ROOT

@@ -12,9 +12,9 @@ import time
 
 import pytest
 import yaml
-from replib.build import outcome
-from replib.build.layout import Layout
-from replib.build.requests import request
+from replib.press import outcome
+from replib.press.layout import Layout
+from replib.press.requests import request
 from replib.record import compare
 
 from tests.cluster import slurm
@@ -47,7 +47,7 @@ def checkout(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(checkout, tmp_path_factory):
     """Exit status and output of the run, and when the second node was drained."""
-    command = [sys.executable, "-m", "replib.build", "run", PROFILE, "--cluster", "profiles/slurm"]
+    command = [sys.executable, "-m", "replib.press", "run", PROFILE, "--cluster", "profiles/slurm"]
     environment = os.environ | {"PYTHONPATH": str(checkout.root / "lib")}
     with slurm.cluster(tmp_path_factory.mktemp("slurm")):
         log = (checkout.root / "log").open("w")

@@ -55,8 +55,8 @@ def environment(checkout: Path, **variables: str) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str]:
-    """``python -m replib.build``."""
-    return [sys.executable, "-m", "replib.build", *arguments]
+    """``python -m replib.press``."""
+    return [sys.executable, "-m", "replib.press", *arguments]
 
 
 def build(checkout: Path, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess:

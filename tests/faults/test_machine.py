@@ -77,7 +77,7 @@ def is_of(process, kind):
         line = " ".join(process.cmdline())
     except psutil.Error:
         return False
-    marks = {"kernel": "ipykernel_launcher", "papermill": "-m papermill", "runner": "-m replib.build"}
+    marks = {"kernel": "ipykernel_launcher", "papermill": "-m papermill", "runner": "-m replib.press"}
     return marks[kind] in line
 
 

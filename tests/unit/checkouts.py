@@ -3,8 +3,8 @@
 import json
 
 from replib import cli
-from replib.build.layout import Layout
-from replib.build.status import Status
+from replib.press.layout import Layout
+from replib.press.status import Status
 
 SLUG = "author2024_topic"
 BIBTEX = f"""@article{{{SLUG},

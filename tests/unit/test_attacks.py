@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from replib import attacks
 from replib.randomness import torch_generator
+from replib.training import attacks
 
 F64 = torch.float64
 

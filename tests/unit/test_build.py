@@ -11,12 +11,12 @@ import time
 import nbformat
 import pytest
 from replib import cli
-from replib.build import __main__ as command
-from replib.build import catalogue, digest, execute, extract, feeds, ledger, outcome, page
-from replib.build.layout import BuildError, Layout
-from replib.build.requests import request
-from replib.build.status import Status, read_status
 from replib.claims import Verdict
+from replib.press import __main__ as command
+from replib.press import catalogue, digest, execute, extract, feeds, ledger, outcome, page
+from replib.press.layout import BuildError, Layout
+from replib.press.requests import request
+from replib.press.status import Status, read_status
 from replib.record import RECORD_MIME, Provenance, RecordError, dump
 
 from tests.unit.checkouts import SLUG, publish
@@ -63,7 +63,7 @@ def test_digest_follows_imported_modules_directly_or_not(checkout, root):
         return of(checkout)
 
     assert edit("kernels/sphere.py") == before  # not imported
-    assert edit("build/site.py") == before  # the build is no part of a result
+    assert edit("press/site.py") == before  # the build is no part of a result
     direct = edit("estimate.py")
     assert direct != before
     assert edit("record.py") != direct  # imported by chapter.py
@@ -72,10 +72,11 @@ def test_digest_follows_imported_modules_directly_or_not(checkout, root):
 def test_modules_are_found_through_packages_and_aliases(checkout, tmp_path):
     path = tmp_path / "n.py"
     path.write_text(
-        "import replib.kernels as k\nfrom replib.models import gnn\nfrom replib.data.points import cube\nimport numpy\n"
+        "import replib.kernels as k\nfrom replib.graphs import networks\n"
+        "from replib.data.points import cube\nimport numpy\n"
     )
-    assert digest.direct_imports(path) == {"replib.kernels", "replib.models.gnn", "replib.data.points"}
-    assert {"replib", "replib.models", "replib.models.mlp", "replib.data"} <= digest.modules(path)
+    assert digest.direct_imports(path) == {"replib.kernels", "replib.graphs.networks", "replib.data.points"}
+    assert {"replib", "replib.graphs", "replib.models.mlp", "replib.data"} <= digest.modules(path)
     assert "replib.chapter" not in digest.modules(path)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
-from replib import environment, estimate, plots, render
+from replib import environment, estimate, figures, render
 from replib.chapter import ChapterError, begin
 from replib.claims import Verdict, above
 from replib.record import FIGURE_MIME, RECORD_MIME, Record
@@ -149,7 +149,7 @@ def test_texts_are_escaped_everywhere(deterministic):
     started.measure("c1", **{nasty: GOOD})
     started.not_tested("c2", nasty)
     record = started.record()
-    with plots.figure() as (fig, ax):
+    with figures.figure() as (fig, ax):
         ax.set_title(nasty)
         shown = started.figure(fig, nasty, nasty, {nasty: [1.0]}).bundle["text/html"]
     for html in (declared, render.verdict_table(record), shown):
@@ -158,7 +158,7 @@ def test_texts_are_escaped_everywhere(deterministic):
 
 
 def test_figure_is_inline_svg_with_text_alternative_and_data(chapter):
-    with plots.figure(columns=2) as (fig, axes):
+    with figures.figure(columns=2) as (fig, axes):
         axes[0].plot([1, 2], [3, 4.123456])
         axes[1].set_title("0.98765")
         bundle = chapter.figure(fig, "What is drawn.", "The finding.", {"x": np.array([1.0, 2.0]), "y": [3, 4]}).bundle
@@ -177,30 +177,30 @@ def test_figure_is_inline_svg_with_text_alternative_and_data(chapter):
 
 def test_figures_are_the_same_bytes_twice(chapter):
     def draw():
-        with plots.figure() as (fig, ax):
-            plots.bars(ax, {"a": {"x": GOOD, "y": GOOD}, "b": {"x": GOOD, "y": GOOD}})
-            return plots.svg(fig, "f", "alt")
+        with figures.figure() as (fig, ax):
+            figures.bars(ax, {"a": {"x": GOOD, "y": GOOD}, "b": {"x": GOOD, "y": GOOD}})
+            return figures.svg(fig, "f", "alt")
 
     assert draw() == draw()
 
 
 def test_fill_repeats_single_values_and_refuses_what_does_not_fit():
     columns = {"name": [], "x": [], "y": []}
-    plots.fill(columns, "a", [1, 2], np.array([0.5, 0.25]))
-    plots.fill(columns, "b", 3, 4.0)
+    figures.fill(columns, "a", [1, 2], np.array([0.5, 0.25]))
+    figures.fill(columns, "b", 3, 4.0)
     assert columns == {"name": ["a", "a", "b"], "x": [1, 2, 3], "y": [0.5, 0.25, 4.0]}
     assert [type(v) for v in (columns["name"][0], columns["x"][0], columns["y"][0])] == [str, int, float]
     before = {name: list(column) for name, column in columns.items()}
     with pytest.raises(ValueError, match="different lengths"):
-        plots.fill(columns, "c", [1, 2], [1, 2, 3])
+        figures.fill(columns, "c", [1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match="3 columns"):
-        plots.fill(columns, "c", 1)
+        figures.fill(columns, "c", 1)
     assert columns == before
 
 
 def test_bars_return_what_they_draw():
-    with plots.figure() as (_, ax):
-        columns = plots.bars(ax, {"inside": {"x": GOOD, "y": GOOD}, "outside": {"x": GOOD, "y": GOOD}})
+    with figures.figure() as (_, ax):
+        columns = figures.bars(ax, {"inside": {"x": GOOD, "y": GOOD}, "outside": {"x": GOOD, "y": GOOD}})
         heights = [p.get_height() for p in ax.patches]
     assert columns["value"] == pytest.approx(heights)
     assert columns["series"] == ["inside"] * 2 + ["outside"] * 2
@@ -208,13 +208,13 @@ def test_bars_return_what_they_draw():
 
 @pytest.mark.parametrize(("caption", "alt", "data"), [("", "a", {"x": [1]}), ("c", " ", {"x": [1]})])
 def test_a_figure_says_what_it_shows(chapter, caption, alt, data):
-    with plots.figure() as (fig, _), pytest.raises(ChapterError, match="alternative text"):
+    with figures.figure() as (fig, _), pytest.raises(ChapterError, match="alternative text"):
         chapter.figure(fig, caption, alt, data)
 
 
 @pytest.mark.parametrize("data", [{}, {"x": [1], "y": [1, 2]}])
 def test_a_figures_columns_have_one_length(chapter, data):
-    with plots.figure() as (fig, _), pytest.raises(ChapterError, match="one length"):
+    with figures.figure() as (fig, _), pytest.raises(ChapterError, match="one length"):
         chapter.figure(fig, "c", "a", data)
 
 
@@ -230,7 +230,7 @@ def test_explore_names_columns_of_the_data(chapter):
     from replib.chapter import Explore
 
     def drawn(**names):
-        with plots.figure() as (fig, _):
+        with figures.figure() as (fig, _):
             return chapter.figure(fig, "What.", "Finding.", {"x": [1.0], "y": [2.0]}, explore=Explore(**names)).bundle
 
     assert drawn(x="x", y=("y",), log="y")[FIGURE_MIME]["explore"] == {

@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from replib.complexity import affine_maps, local_complexity, orthonormal_frame, preactivations
-from replib.ensemble import Ensemble
+from replib.analysis.complexity import affine_maps, local_complexity, orthonormal_frame, preactivations
 from replib.models.mlp import mlp
 from replib.randomness import torch_generator
+from replib.training.ensemble import Ensemble
 
 F64 = torch.float64
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replib.convex_relu import (
+from replib.training.convex_relu import (
     ADMM,
     all_patterns,
     certificate,

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replib.data import bodies, graphs, points
+from replib.data import points
+from replib.graphs import generators as graphs
+from replib.physics import bodies
 from replib.randomness import numpy_generator, torch_generator
 from scipy import stats
 

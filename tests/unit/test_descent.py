@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from replib.descent import descend, log_spaced
 from replib.randomness import torch_generator
+from replib.training.descent import descend, log_spaced
 from torch.optim import SGD, Adam, AdamW
 
 F64 = torch.float64

@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 import torch
-from replib.ensemble import Ensemble, Minibatches, StackedLinear, build_seeded, mean_squared_error, train
-from replib.models.gnn import GNN
+from replib.graphs.networks import GNN
 from replib.models.mlp import mlp
 from replib.randomness import torch_generator
+from replib.training.ensemble import Ensemble, Minibatches, StackedLinear, build_seeded, mean_squared_error, train
 from torch import nn
 from torch.optim import SGD, Adam, AdamW
 from torch.optim.lr_scheduler import StepLR

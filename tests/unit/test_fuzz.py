@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from replib import cli
-from replib.build import extract
+from replib.press import extract
 from replib.record import FIGURE_MIME, RECORD_MIME, RecordError, dump, read
 
 BOUNDED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,9 +9,9 @@ import tomllib
 import jupytext
 import pytest
 import yaml
-from replib.build.catalogue import title
-from replib.build.layout import Layout
-from replib.build.mathml import mathml
+from replib.press.catalogue import title
+from replib.press.layout import Layout
+from replib.press.mathml import mathml
 from replib.record import read
 
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replib.ensemble import Ensemble
 from replib.kernels import empirical, limit, sphere
 from replib.kernels.dual import ERF, RELU, Activation, quadrature
 from replib.kernels.regression import KernelDescent, dual_coefficients
 from replib.models.mlp import NTKMLP, mlp
 from replib.models.polynomial import PolynomialNet
 from replib.randomness import numpy_generator
+from replib.training.ensemble import Ensemble
 from scipy import integrate, special
 from sklearn.kernel_ridge import KernelRidge
 from torch import nn

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from replib.models.gnn import GNN, Edges, MessagePassing, pool
+from replib.graphs.networks import GNN, Edges, MessagePassing, pool
 from replib.models.mlp import NTKMLP, mlp
 from replib.models.polynomial import PolynomialNet
 from replib.randomness import torch_generator

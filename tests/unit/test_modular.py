@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from replib import fourier, onset
+from replib import onset
+from replib.analysis import fourier
 from replib.data import modular
 from replib.models.pairs import PairNetwork, pair_sums
 from replib.randomness import torch_generator

@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from replib.build import catalogue, finish, glossary, ledger, notebooks, page
-from replib.build.catalogue import Chapter, standing
-from replib.build.layout import BuildError
-from replib.build.mathml import NAMESPACE, MathError, mathml
-from replib.build.outcome import Outcome
 from replib.claims import Verdict
+from replib.press import catalogue, finish, glossary, ledger, notebooks, page
+from replib.press.catalogue import Chapter, standing
+from replib.press.layout import BuildError
+from replib.press.mathml import NAMESPACE, MathError, mathml
+from replib.press.outcome import Outcome
 from replib.record import Provenance
 
 from tests.unit.checkouts import BIBTEX, SLUG, publish
@@ -313,7 +313,7 @@ def test_repairs_are_made_once(tmp_path, theirs, ours):
 
 
 def test_the_first_cell_of_a_published_notebook_names_commit_and_repository(checkout, root):
-    from replib.build.layout import Layout
+    from replib.press.layout import Layout
 
     cell = notebooks.setup_cell(Layout(root), "owner/name")
     assert json.dumps(cell)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from replib import estimate, onset
-from replib.build import outcome, part
-from replib.build.layout import BuildError, Layout
-from replib.build.part import Delay, Row
 from replib.claims import Verdict, above, below, between, reported
+from replib.press import outcome, part
+from replib.press.layout import BuildError, Layout
+from replib.press.part import Delay, Row
 from replib.record import QuantityRecord
 
 from tests.conftest import ROOT

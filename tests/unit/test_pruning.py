@@ -2,8 +2,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from replib import pruning
 from replib.randomness import torch_generator
+from replib.training import pruning
 from torch import nn
 from torch.nn.utils import prune
 

@@ -129,7 +129,7 @@ def test_unknown_data_set():
 def test_a_chapter_records_its_data(small, chapter):
     answers, _ = small
     answers["/a.bin"] = (200, CONTENT)
-    chapter.data("Small")
+    chapter.data(registry.fetch("Small"))
     assert chapter._data[0].name == "Small"
 
 

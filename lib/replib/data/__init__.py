@@ -1,1 +1,1 @@
-"""Generated data: point samplers, random graphs, simulated bodies."""
+"""Data: the registry of data sets, readers of their formats, generated points and tables."""

@@ -30,7 +30,7 @@ def tangent(network: nn.Module, x: Tensor) -> Tensor:
 
         Theta(x, z) = sum over layers of (<a(x), a(z)> + 1[bias]) <d f / d o (x), d f / d o (z)>.
 
-    Works on one network and on a stack (:class:`replib.ensemble.Ensemble`), whose layers carry a leading axis.
+    Works on one network and on a stack (:class:`replib.training.ensemble.Ensemble`), whose layers carry a leading axis.
 
     Args:
         network: maps (B, ...) to (B,) or (B, 1); a stack maps (S, B, ...) to (S, B) or (S, B, 1).

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import grimp
 
-from replib.build.layout import BuildError, Layout
+from replib.press.layout import BuildError, Layout
 from replib.record import write_atomically
 
 PACKAGE = "replib"

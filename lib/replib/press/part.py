@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import yaml
 
 from replib import render
-from replib.build.catalogue import Chapter
-from replib.build.layout import BuildError, Layout
 from replib.onset import DELAY
+from replib.press.catalogue import Chapter
+from replib.press.layout import BuildError, Layout
 from replib.record import ClaimRecord, QuantityRecord, Record
 
 # pixels of a drawing, and how much of it lies beyond the outermost number on each side

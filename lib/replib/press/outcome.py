@@ -3,10 +3,10 @@
 import json
 from dataclasses import asdict, dataclass
 
-from replib.build.digest import sha256
-from replib.build.extract import extract, read_notebook, record_in
-from replib.build.layout import BuildError, Layout
-from replib.build.status import Status, read_status
+from replib.press.digest import sha256
+from replib.press.extract import extract, read_notebook, record_in
+from replib.press.layout import BuildError, Layout
+from replib.press.status import Status, read_status
 from replib.record import Record, RecordError, dump, parse, read, write_atomically
 
 

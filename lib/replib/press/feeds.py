@@ -22,7 +22,7 @@ def claims_csv(rows: list[dict]) -> str:
     """The entries of ``claims.json`` as CSV; chapters whose run failed have no rows.
 
     Args:
-        rows: as :func:`replib.build.ledger.claims` makes them.
+        rows: as :func:`replib.press.ledger.claims` makes them.
     """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")

@@ -8,10 +8,10 @@ from pathlib import Path
 import yaml
 from pybtex.database import BibliographyData, Entry, parse_file
 
-from replib.build import outcome
-from replib.build.digest import sha256
-from replib.build.layout import BuildError, Layout
 from replib.claims import Verdict
+from replib.press import outcome
+from replib.press.digest import sha256
+from replib.press.layout import BuildError, Layout
 from replib.record import ClaimRecord, Record
 
 _DECIDED = (Verdict.REPLICATED, Verdict.NOT_REPLICATED)

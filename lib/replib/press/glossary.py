@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from replib.build.layout import BuildError
+from replib.press.layout import BuildError
 
 _DIRECTIVE = re.compile(r"^```\{glossary\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

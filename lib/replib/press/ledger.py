@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from replib import render
-from replib.build import catalogue
-from replib.build.catalogue import Chapter
-from replib.build.layout import Layout
 from replib.claims import Verdict
+from replib.press import catalogue
+from replib.press.catalogue import Chapter
+from replib.press.layout import Layout
 from replib.record import ClaimRecord, Record, write_atomically
 
 SCHEMA_VERSION = 1

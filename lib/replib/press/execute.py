@@ -21,10 +21,10 @@ import jupytext
 import nbformat
 import psutil
 
-from replib.build.extract import outputs, read_notebook
-from replib.build.layout import BuildError, Layout
-from replib.build.process import dies_with_parent
-from replib.build.status import Status
+from replib.press.extract import outputs, read_notebook
+from replib.press.layout import BuildError, Layout
+from replib.press.process import dies_with_parent
+from replib.press.status import Status
 from replib.record import RecordError, write_atomically
 
 # wall-clock limits in seconds: several times the budget, since machines differ

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from replib.descent import descend
+from replib.training.descent import descend
 
 # layers of a Sequential that treat each number alone, so a stack passes through them unchanged
 _ELEMENTWISE = (

@@ -1,4 +1,4 @@
-"""``python -m replib.build``: the steps of the Snakefile, and the command that runs them all.
+"""``python -m replib.press``: the steps of the Snakefile, and the command that runs them all.
 
 Each command imports what it needs when it runs: a build starts many short processes.
 """
@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 
-from replib.build.layout import BuildError, Layout, here
-from replib.build.process import dies_with_parent
-from replib.build.status import Status, read_status
+from replib.press.layout import BuildError, Layout, here
+from replib.press.process import dies_with_parent
+from replib.press.status import Status, read_status
 from replib.record import PROFILES, RecordError
 
 # seconds by which a file's time may be ahead, on a shared file system
@@ -38,7 +38,7 @@ def _leave_by_exception() -> None:
 
 
 def _execute(layout: Layout, slug: str, profile: str) -> None:
-    from replib.build import execute
+    from replib.press import execute
 
     _leave_by_exception()
     print(f"[{profile}] {slug}: started", flush=True)
@@ -73,7 +73,7 @@ def _run(layout: Layout, profile: str, slugs: list[str], where: list[str], with_
     Args:
         where: Snakemake's options for local cores or for a cluster.
     """
-    from replib.build import digest, outcome
+    from replib.press import digest, outcome
 
     _leave_by_exception()
     try:
@@ -135,7 +135,7 @@ def _summary(layout: Layout, profile: str, slugs: list[str]) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line of the build; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m replib.build", description="Build steps of the book.")
+    parser = argparse.ArgumentParser(prog="python -m replib.press", description="Build steps of the book.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (("execute", "run one chapter"), ("record", "extract the record of a run")):
         step = commands.add_parser(name, help=text)
@@ -159,19 +159,19 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "execute":
             _execute(layout, options.slug, options.profile)
         elif options.command == "record":
-            from replib.build import outcome
+            from replib.press import outcome
 
             outcome.write(layout, options.slug, options.profile)
         elif options.command == "ledger":
-            from replib.build import ledger
+            from replib.press import ledger
 
             ledger.write(layout)
         elif options.command == "site":
-            from replib.build import site
+            from replib.press import site
 
             site.build(layout)
         elif options.command == "notebooks":
-            from replib.build import notebooks
+            from replib.press import notebooks
 
             print(notebooks.publish(layout, os.environ.get(notebooks.REPOSITORY_VARIABLE, "")))
         elif options.command == "run":
@@ -182,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
             where = ["--profile", options.cluster] if options.cluster else ["--cores", options.cores]
             return _run(layout, profile, slugs, where, options.target == "book")
         elif options.command == "accept":
-            from replib.build import outcome
+            from replib.press import outcome
 
             for slug in options.slugs or list(layout.chapters):
                 outcome.accept(layout, slug, options.profile)

@@ -8,10 +8,10 @@ from html import unescape
 import yaml
 
 from replib import render
-from replib.build import extract
-from replib.build.catalogue import Chapter
-from replib.build.layout import BuildError, Layout
-from replib.build.mathml import mathml
+from replib.press import extract
+from replib.press.catalogue import Chapter
+from replib.press.layout import BuildError, Layout
+from replib.press.mathml import mathml
 from replib.record import FIGURE_MIME, RECORD_MIME, Record
 
 NOTEBOOK_BRANCH = "notebooks"

@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from replib.build import extract
-from replib.build.layout import BuildError, Layout
+from replib.press import extract
+from replib.press.layout import BuildError, Layout
 
 REPOSITORY_VARIABLE = "REPLIB_REPOSITORY"
 # Python of the Binder image; the lock holds for all from 3.11 on

@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from replib.build.layout import BuildError, Layout
+from replib.press.layout import BuildError, Layout
 from replib.record import FIGURE_MIME, RECORD_MIME, Provenance, Record, RecordError, parse, read
 
 

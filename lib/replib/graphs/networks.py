@@ -1,8 +1,8 @@
 """Graph networks on padded batches of small graphs.
 
 A batch of B graphs with at most N nodes is dense: features (B, N, F), adjacency (B, N, N), node mask (B, N). Messages
-are computed on the edges only. :class:`replib.ensemble.Ensemble` trains many such networks at once, each on graphs of
-its own. The layer computes what a torch-geometric ``MessagePassing`` of the same weights computes
+are computed on the edges only. :class:`replib.training.ensemble.Ensemble` trains many such networks at once, each on
+graphs of its own. The layer computes what a torch-geometric ``MessagePassing`` of the same weights computes
 (tests/unit/test_models.py); benchmarks/graphs.py compares the speed.
 """
 

@@ -17,10 +17,10 @@ import numpy as np
 import yaml
 
 from replib import render
-from replib.build import catalogue, extract, feeds, finish, glossary, ledger, notebooks, page, part
-from replib.build.catalogue import Chapter
-from replib.build.layout import BuildError, Layout
 from replib.claims import Verdict
+from replib.press import catalogue, extract, feeds, finish, glossary, ledger, notebooks, page, part
+from replib.press.catalogue import Chapter
+from replib.press.layout import BuildError, Layout
 from replib.record import dump
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -141,7 +141,7 @@ def stage(layout: Layout) -> None:
 
 
 def _downloads(layout: Layout, files: _Stage, chapter: Chapter, figures: list[dict], repository: str) -> None:
-    """The files that :func:`replib.build.page.downloads` names."""
+    """The files that :func:`replib.press.page.downloads` names."""
     slug, folder = chapter.slug, "_extra/downloads"
     files.write(f"{folder}/{slug}.ipynb", notebooks.published(layout, slug, repository))
     files.copy(layout.chapter(slug), f"{folder}/{slug}.py")

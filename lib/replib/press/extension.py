@@ -7,8 +7,8 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
-from replib.build.glossary import Term
-from replib.build.mathml import MathError, mathml
+from replib.press.glossary import Term
+from replib.press.mathml import MathError, mathml
 from replib.render import escape
 
 _LOGGER = logging.getLogger(__name__)

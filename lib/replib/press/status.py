@@ -12,7 +12,7 @@ class Status:
     Attributes:
         state: ``ok``, ``failed``, ``timed out`` or ``killed``.
         seconds: wall time of the whole process, imports and kernel start included.
-        inputs: what was run, by name and hash, as it was at the start; see :mod:`replib.build.digest`.
+        inputs: what was run, by name and hash, as it was at the start; see :mod:`replib.press.digest`.
         message: the last lines of the traceback, or what killed it.
     """
 

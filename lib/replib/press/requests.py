@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from replib.build import outcome
-from replib.build.execute import LIMITS
-from replib.build.layout import Layout
+from replib.press import outcome
+from replib.press.execute import LIMITS
+from replib.press.layout import Layout
 
 # a chapter without a record, and what a record's figures are multiplied by: other machines, other libraries
 DEFAULT_MIB = 4096

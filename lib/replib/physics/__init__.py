@@ -1,0 +1,4 @@
+"""Simulated physical systems: solvers, potentials, reference trajectories.
+
+- :mod:`~replib.physics.bodies`: bodies under gravity.
+"""

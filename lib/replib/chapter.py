@@ -13,18 +13,23 @@ Claims are declared before they are measured, each is measured once or declared 
 whatever breaks that rule is an error that names the claim.
 """
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Protocol
 
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
 from replib import environment, figures, render
-from replib.claims import Claim, Criteria, final_verdict, named
+from replib.claims import Claim, Criteria, Quantity, final_verdict, named
+from replib.claimsfile import ClaimsError, ClaimsFile, find, member_name, read
 from replib.estimate import Estimate
+from replib.figures import Layer
 from replib.record import (
     FIGURE_MIME,
     PROFILES,
@@ -85,15 +90,48 @@ class Output:
 class Chapter:
     """One run of one chapter. Made by :func:`begin`."""
 
-    def __init__(self, slug: str, profile: str, seed: int) -> None:
+    def __init__(self, slug: str, profile: str, seed: int, declared: ClaimsFile | None) -> None:
         self.slug, self.profile, self.seed = slug, profile, seed
-        self._claims: dict[str, Claim] = {}
-        self._controls: dict[str, Claim] = {}
+        self._claims: dict[str, Claim] = declared.claims(profile) if declared else {}
+        self._controls: dict[str, Claim] = declared.controls(profile) if declared else {}
         self._seeds: set[int] = set()
         self._figures = 0
         self._data: list[DataRecord] = []
         self._downloaded = 0
         self._clock = environment.Clock()
+
+    @property
+    def full(self) -> bool:
+        """Whether this run has the paper's own sizes."""
+        return self.profile == "paper"
+
+    @property
+    def device(self) -> torch.device:
+        """A GPU in the paper profile, if one is there; the processor otherwise."""
+        return torch.device("cuda" if self.full and torch.cuda.is_available() else "cpu")
+
+    def sizes(self, quick: Mapping, smoke: Mapping, paper: Mapping) -> SimpleNamespace:
+        """The sizes of this run: those of ``quick``, with what the run's own profile says otherwise.
+
+        Args:
+            quick: name -> a size, or a mapping of sizes.
+            smoke, paper: what is other there; mappings are merged, anything else is replaced.
+
+        Raises:
+            ChapterError: smoke or paper names a group that quick does not have.
+        """
+        other = {"smoke": smoke, "quick": {}, "paper": paper}[self.profile]
+        unknown = sorted((smoke.keys() | paper.keys()) - quick.keys())
+        if unknown:
+            raise ChapterError(
+                f"sizes that quick does not have: {', '.join(unknown)}; give them there too, None for none"
+            )
+        merged = {
+            name: size | other.get(name, {}) if isinstance(size, Mapping) and isinstance(other.get(name, {}), Mapping)
+            else other.get(name, size)
+            for name, size in quick.items()
+        }  # fmt: skip
+        return SimpleNamespace(**merged)
 
     def seeds(self, count: int) -> list[int]:
         """``count`` seeds for replicates; the notebook's ``seed`` parameter moves them all."""
@@ -129,11 +167,11 @@ class Chapter:
             needs: ids of controls; if one does not hold the claim becomes inconclusive.
             note: what a reader must know about the criterion.
         """
-        self._declare(self._claims, Claim(id, statement, named(criteria), paper, source, tuple(needs), note))
+        self._declare(self._claims, Claim(id, statement, _legacy(criteria), paper, source, tuple(needs), note))
 
     def control(self, id: str, statement: str, criteria: Criteria, *, note: str = "") -> None:
         """Declare a control with the outcome it must have."""
-        self._declare(self._controls, Claim(id, statement, named(criteria), note=note))
+        self._declare(self._controls, Claim(id, statement, _legacy(criteria), note=note))
 
     def _declare(self, table: dict[str, Claim], claim: Claim) -> None:
         if claim.id in self._claims or claim.id in self._controls:
@@ -149,33 +187,51 @@ class Chapter:
             raise ChapterError(f"claim {id!r} is measured twice: measure it once, with all its quantities")
         return claim
 
-    def measure(self, id: str, estimate: Estimate | None = None, **estimates: Estimate) -> None:
-        """Give the estimates of a claim or control: one, or one per declared quantity.
+    def measure(
+        self, id: str, estimate: Estimate | None = None, /, **estimates: Estimate | Mapping[object, Estimate]
+    ) -> None:
+        """Give the estimates of a claim or control: one, or one per declared quantity, by its id.
+
+        Args:
+            estimates: quantity -> estimate, or for a family quantity -> {member: estimate}.
 
         Raises:
             ChapterError: unknown or already measured claim, quantities other than declared, or an
                 estimate that is not a finite number.
         """
         claim = self._open(id)
-        given = estimates if estimate is None else {"": estimate, **estimates}
-        if given.keys() != claim.criteria.keys():
-            raise ChapterError(
-                f"claim {id!r} declares the quantities {sorted(claim.criteria)}, measured were {sorted(given)}"
+        given: dict[tuple[str, str], Estimate] = {} if estimate is None else {("", ""): estimate}
+        for name, value in estimates.items():
+            members = {"": value} if isinstance(value, Estimate) else {member_name(k): v for k, v in value.items()}
+            given |= {(name, member): v for member, v in members.items()}
+        declared = {(q.id, q.member): q for q in claim.quantities}
+        if given.keys() != declared.keys():
+            missing, unknown = (
+                ", ".join(sorted(f"{name}[{member}]" if member else name for name, member in keys)) or "none"
+                for keys in (declared.keys() - given.keys(), given.keys() - declared.keys())
             )
-        for name, value in given.items():
+            raise ChapterError(
+                f"claim {id!r}: declared and not measured: {missing}; measured and not declared: {unknown}"
+            )
+        for key, value in given.items():
             if not value.finite:
+                name = declared[key].name
                 raise ChapterError(
                     f"claim {id!r}{f', {name}' if name else ''}: the estimate is not a finite number "
                     f"(values per seed: {list(value.values)}). A seed diverged: find out why; none may be dropped."
                 )
         # in declared order, whatever the order of measuring
-        claim.estimates = {name: given[name] for name in claim.criteria}
+        claim.estimates = {quantity: given[key] for key, quantity in declared.items()}
 
     def not_tested(self, id: str, reason: str) -> None:
         """Say that this profile cannot test a claim, and why."""
         if not reason.strip():
             raise ChapterError(f"claim {id!r} is not tested: say why")
         self._open(id).reason = reason
+
+    def claims(self) -> Output:
+        """All claims and controls with the criteria they will be judged by."""
+        return self.declarations()
 
     def declarations(self) -> Output:
         """All claims and controls with the criteria they will be judged by."""
@@ -185,28 +241,27 @@ class Chapter:
         lines = [f"{c.id}: {c.statement}" for c in (*claims, *controls)]
         return Output({"text/html": render.declarations(claims, controls), "text/plain": "\n".join(lines)})
 
-    def figure(
-        self, fig: Figure, caption: str, alt: str, data: Mapping[str, Iterable], *, explore: Explore | None = None
-    ) -> Output:
-        """Show a figure in house style and attach its data.
+    def figure(self, data: pd.DataFrame | Figure, *layers: Layer | str | Mapping, caption: str = "", alt: str = "",
+               panel: str = "", explore: Explore | None = None, **options: object) -> Output:  # fmt: skip
+        """Draw a table in house style and attach it for download.
 
         Args:
+            data: a tidy table; readers get it as CSV, its columns in this order.
+            layers: what is drawn from it, such as :class:`replib.figures.Lines`.
             caption: what is drawn, and what it shows.
             alt: the finding, for a reader who cannot see it.
-            data: column name -> values, all of one length; downloadable as CSV from the site.
-            explore: offer the data as an interactive drawing beside the fixed one.
+            panel, options: small multiples and axes, as :func:`replib.figures.draw` takes them.
         """
+        if isinstance(data, Figure):
+            fig, (caption, alt, data) = data, layers
+            data = pd.DataFrame({k: _plain(v) for k, v in data.items()})
+            layers = ()
+        else:
+            fig = figures.draw(data, *layers, panel=panel, **options)
+            explore = _explore(data, layers, panel, options)
         if not caption.strip() or not alt.strip():
             raise ChapterError("a figure needs a caption and an alternative text that states the finding")
-        columns = {name: _plain(column) for name, column in data.items()}
-        lengths = {name: len(c) for name, c in columns.items()}
-        if not columns or len(set(lengths.values())) != 1:
-            raise ChapterError(f"a figure's data columns must have one length, got {lengths}")
-        if explore is not None:
-            named_columns = {explore.x, *explore.y, *filter(None, (explore.by, explore.choose))}
-            if not named_columns <= columns.keys():
-                missing = ", ".join(sorted(named_columns - columns.keys()))
-                raise ChapterError(f"explore names columns that the figure's data lack: {missing}")
+        columns = {str(name): _plain(column) for name, column in data.items()}
         self._figures += 1
         svg = figures.svg(fig, f"{self.slug}-{self._figures}", alt)
         return Output(
@@ -214,7 +269,9 @@ class Chapter:
                 "text/html": render.figure(self._figures, svg, caption),
                 "text/plain": f"Figure {self._figures}. {alt}",
                 FIGURE_MIME: {
-                    "number": self._figures, "caption": caption, "alt": alt, "columns": columns,
+                    "number": self._figures, "caption": caption, "alt": alt,
+                    # pairs: writers of notebooks sort the keys of a mapping
+                    "columns": [[name, column] for name, column in columns.items()],
                     "explore": None if explore is None else asdict(explore),
                 },
             }
@@ -266,10 +323,23 @@ class Chapter:
         )
 
 
+def _legacy(criteria: Criteria) -> tuple[Quantity, ...]:
+    return tuple(Quantity(name, "", name, criterion) for name, criterion in named(criteria).items())
+
+
 def _plain(column: Iterable) -> list:
-    """A column as JSON values; numbers keep 9 significant digits, enough to redraw the figure."""
+    """A column as JSON values; numbers keep 9 significant digits, enough to redraw the figure; None for no number."""
     values = column.tolist() if hasattr(column, "tolist") else list(column)
-    return [float(f"{v:.9g}") if isinstance(v, float) else v for v in values]
+    return [(float(f"{v:.9g}") if math.isfinite(v) else None) if isinstance(v, float) else v for v in values]
+
+
+def _explore(data: pd.DataFrame, layers: Sequence[Layer], panel: str, options: Mapping) -> Explore | None:
+    """The first curves or points of a figure as an interactive drawing; None where its x axis has no numbers."""
+    first = next((layer for layer in layers if isinstance(layer, figures.Lines | figures.Points)), None)
+    if first is None or not pd.api.types.is_numeric_dtype(data[first.x]):
+        return None
+    log = "".join(axis for axis in "xy" if options.get(f"{axis}scale") == "log")
+    return Explore(first.x, (first.y,) if isinstance(first.y, str) else tuple(first.y), first.by, panel, log)
 
 
 def _claim_record(claim: Claim, controls: Mapping[str, Claim]) -> ClaimRecord:
@@ -281,12 +351,12 @@ def _claim_record(claim: Claim, controls: Mapping[str, Claim]) -> ClaimRecord:
         source=claim.source,
         note=claim.note,
         needs=list(claim.needs),
-        criteria={name: str(c) for name, c in claim.criteria.items()},
+        criteria={q.name: str(q.criterion) for q in claim.quantities},
         quantities=[
             QuantityRecord(
-                name=name,
-                criterion=str(claim.criteria[name]),
-                judged=claim.criteria[name].judges,
+                name=quantity.name,
+                criterion=str(quantity.criterion),
+                judged=quantity.criterion.judges,
                 value=e.value,
                 low=e.low,
                 high=e.high,
@@ -295,9 +365,9 @@ def _claim_record(claim: Claim, controls: Mapping[str, Claim]) -> ClaimRecord:
                 values=list(e.values),
                 tolerance=e.tolerance,
                 timed=e.timed,
-                verdict=claim.criteria[name].judge(e),
+                verdict=quantity.criterion.judge(e),
             )
-            for name, e in claim.estimates.items()
+            for quantity, e in claim.estimates.items()
         ],
         verdict=verdict,
         reason=reason,
@@ -326,4 +396,8 @@ def begin(slug: str, profile: str, seed: int) -> Chapter:
     # every operation writes all of its output: filling fresh memory first would only cost time
     torch.utils.deterministic.fill_uninitialized_memory = False
     figures.use_style()
-    return Chapter(slug, profile, seed)
+    try:
+        declared = read(find(slug))
+    except ClaimsError:
+        declared = None
+    return Chapter(slug, profile, seed, declared)

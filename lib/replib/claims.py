@@ -7,6 +7,7 @@ turns *inconclusive* into a verdict, and a number that is not a number is never 
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -77,6 +78,30 @@ class Criterion:
             parts.append(f"interval below {self.clear_high:g}")
         return ", ".join(parts) or "reported, not judged"
 
+    @classmethod
+    def parse(cls, text: str) -> "Criterion":
+        """A criterion from words.
+
+        ``> 0.9``, ``< 0.1``, ``in (0.72, 0.86)``, ``= 0 ± 0.03``, ``reported``, each bound also with what the interval
+        must exclude: ``> 3, interval above 1.5`` and ``< 3, interval below 4``.
+
+        Raises:
+            ValueError: anything else; quotes the text.
+        """
+        if text.strip() == "reported":
+            return cls()
+        whole = text.strip()
+        for pattern, make in _FORMS:
+            if match := re.fullmatch(pattern, whole):
+                try:
+                    return make(*(None if g is None else float(g) for g in match.groups()))
+                except ValueError as error:
+                    raise ValueError(f"the criterion {text!r} cannot hold: {error}") from None
+        raise ValueError(
+            f"{text!r} is no criterion: write '> 0.9', '< 0.1', 'in (0.72, 0.86)', '= 0 ± 0.03', 'reported', or, with "
+            "what the interval must exclude, '> 3, interval above 1.5'"
+        )
+
     @property
     def judges(self) -> bool:
         """False for a quantity that is only reported."""
@@ -110,6 +135,33 @@ def reported() -> Criterion:
     return Criterion()
 
 
+_NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
+# inf: the value alone decides
+_CLEAR = _NUMBER[:-4] + r"|-?inf)\s*"
+_FORMS = (
+    (rf">{_NUMBER}(?:, interval above{_CLEAR})?", lambda bound, clear: above(bound, clear_of=clear)),
+    (rf"<{_NUMBER}(?:, interval below{_CLEAR})?", lambda bound, clear: below(bound, clear_of=clear)),
+    (rf"in \({_NUMBER},{_NUMBER}\)", lambda low, high: between(low, high)),
+    (rf"={_NUMBER}(?:±|\+-){_NUMBER}", lambda target, margin: equals(target, within=margin)),
+)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number that a claim asks for.
+
+    Attributes:
+        id: what the notebook calls it; '' for a claim's only one.
+        member: which of a family it is; '' where there is no family.
+        name: what readers see.
+    """
+
+    id: str
+    member: str
+    name: str
+    criterion: Criterion
+
+
 Criteria = Criterion | Mapping[str, Criterion]
 
 
@@ -128,7 +180,7 @@ class Claim:
     Attributes:
         id: stable name, used in links.
         statement: the claim in our words.
-        criteria: quantity -> criterion; all must hold.
+        quantities: what must be measured; all criteria must hold.
         paper: the paper's figure, as text.
         source: where in the paper, and how sure we are of it.
         needs: ids of the controls without which this claim's verdict proves nothing.
@@ -137,12 +189,12 @@ class Claim:
 
     id: str
     statement: str
-    criteria: dict[str, Criterion]
+    quantities: tuple[Quantity, ...]
     paper: str = ""
     source: str = ""
     needs: tuple[str, ...] = ()
     note: str = ""
-    estimates: dict[str, Estimate] = field(default_factory=dict)
+    estimates: dict[Quantity, Estimate] = field(default_factory=dict)
     reason: str = ""
 
     @property
@@ -154,7 +206,7 @@ class Claim:
         """The verdict from this claim's own estimates, before its controls are looked at."""
         if not self.estimates:
             return Verdict.NOT_TESTED
-        return conjunction([self.criteria[name].judge(e) for name, e in self.estimates.items()])
+        return conjunction([quantity.criterion.judge(e) for quantity, e in self.estimates.items()])
 
 
 def final_verdict(claim: Claim, controls: Mapping[str, Claim]) -> tuple[Verdict, str]:

@@ -164,8 +164,7 @@ chapter.claim(
     paper="linear convergence",
     source="abstract; section on ADMM",
     needs=("signs", "linear-data"),
-    note="At least eight of ten instances. A 1/k law would give a ratio of 0.5, a 1/k² law 0.25. "
-    + PILOT,
+    note="At least eight of ten instances. A 1/k law would give a ratio of 0.5, a 1/k² law 0.25. " + PILOT,
 )
 chapter.claim(
     "c2",
@@ -194,9 +193,7 @@ chapter.claim(
         key: criterion
         for n in sizes.improvement["counts"]
         for key, criterion in {
-            f"{n} draws: pattern draws of {DRAWS} with a probability above psi": below(
-                XI * DRAWS + 0.5
-            ),
+            f"{n} draws: pattern draws of {DRAWS} with a probability above psi": below(XI * DRAWS + 0.5),
             f"{n} draws: mean probability / psi": below(1),
             f"{n} draws: the same, patterns of the sample not counted": reported(),
         }.items()
@@ -335,9 +332,7 @@ data_seeds, BETAS = chapter.seeds(s["seeds"]), s["betas"]
 DATA = [teacher_data(i, s["points"], s["inputs"]) for i in data_seeds]
 PATTERNS = [all_patterns(x) for x, _ in DATA]
 x, y = DATA[0]
-drawn = patterns_of(
-    x, numpy_generator(data_seeds[0], "many directions").standard_normal((20_000, x.shape[1]))
-)
+drawn = patterns_of(x, numpy_generator(data_seeds[0], "many directions").standard_normal((20_000, x.shape[1])))
 print("patterns by the formula:", count_patterns(*x.shape))
 print("listed, the empty one added:", [len(p) + 1 for p in PATTERNS])
 print("found by 20000 random directions:", len(np.unique(drawn, axis=0)))
@@ -437,12 +432,9 @@ print("iterations:", last.tolist())
 # %%
 relaxed = ADMM(INPUT, TARGET, ALL, BETA, constrained=False).run(s["check"] * 2).blocks
 fitted = [
-    ((p[:, :, None] * x) @ (b[0] - b[1])[..., None]).sum((0, 2))
-    for p, x, b in zip(ALL, INPUT, relaxed, strict=True)
+    ((p[:, :, None] * x) @ (b[0] - b[1])[..., None]).sum((0, 2)) for p, x, b in zip(ALL, INPUT, relaxed, strict=True)
 ]
-value = np.sum((np.stack(fitted) - TARGET) ** 2, 1) / 2 + BETA * np.linalg.norm(relaxed, axis=-1).sum(
-    (1, 2)
-)
+value = np.sum((np.stack(fitted) - TARGET) ** 2, 1) / 2 + BETA * np.linalg.norm(relaxed, axis=-1).sum((1, 2))
 built = np.array([objective(*instance) for instance in zip(INPUT, TARGET, BETA, relaxed, strict=True)])
 chapter.measure(
     "signs",
@@ -450,18 +442,14 @@ chapter.measure(
         "certified optimum - relaxed value, smallest": exactly(
             ((LOWER - value) / P_STAR).min(), smallest_of, INSTANCES
         ),
-        "network - optimum, smallest": exactly(
-            ((built - P_STAR) / P_STAR).min(), smallest_of, INSTANCES
-        ),
+        "network - optimum, smallest": exactly(((built - P_STAR) / P_STAR).min(), smallest_of, INSTANCES),
     },
 )
 
 WEAK = 1e-3
 w = np.stack([numpy_generator(i, "linear").standard_normal(x.shape[1]) for i in data_seeds])
 linear = np.stack([x @ v for (x, _), v in zip(DATA, w, strict=True)])
-plain = ADMM(np.stack([x for x, _ in DATA]), linear, stack_patterns(PATTERNS), WEAK, rho=0.03).run(
-    s["most"] // 3
-)
+plain = ADMM(np.stack([x for x, _ in DATA]), linear, stack_patterns(PATTERNS), WEAK, rho=0.03).run(s["most"] // 3)
 bound = 2 * WEAK * np.linalg.norm(w, axis=1)
 rest = [np.sum((network(x, z) - t) ** 2) for x, z, t in zip(plain.x, plain.blocks, linear, strict=True)]
 explained = 1 - np.array(rest) / ((linear - linear.mean(1, keepdims=True)) ** 2).sum(1)
@@ -473,9 +461,7 @@ chapter.measure(
             max(c.primal / b for c, b in zip(found, bound, strict=True)), largest_of, len(found)
         ),
         "R², smallest": exactly(explained.min(), smallest_of, len(found)),
-        "certified relative gap, largest": exactly(
-            max(c.gap for c in found), largest_of, len(found), 0.5
-        ),
+        "certified relative gap, largest": exactly(max(c.gap for c in found), largest_of, len(found), 0.5),
     },
 )
 
@@ -497,12 +483,7 @@ chapter.measure(
 def descend(x, y, beta, u, a, settings, watch=()):
     """Networks u (S, r, m), a (S, m) on x (S, n, r), y (S, n): objective at the end, before the small steps, on the way."""
     x, y, beta, u, a = (torch.as_tensor(v).clone() for v in (x, y, beta, u, a))
-    du, da, course, end = (
-        torch.zeros_like(u),
-        torch.zeros_like(a),
-        {},
-        settings["steps"] + settings["last"],
-    )
+    du, da, course, end = (torch.zeros_like(u), torch.zeros_like(a), {}, settings["steps"] + settings["last"])
     for k in range(end + 1):
         hidden = torch.bmm(x, u).clamp_min_(0)  # (S, n, m)
         residual = torch.bmm(a[:, None], hidden.transpose(1, 2))[:, 0] - y  # (S, n)
@@ -537,18 +518,11 @@ missed = {m: ((e > 0.01) & settled[m]).mean((0, 2)) for m, e in excess.items()} 
 chapter.measure(
     "c2",
     **{
-        "smallest excess of all runs": exactly(
-            min(e.min() for e in excess.values()), smallest_of, tolerance=1.0
-        ),
+        "smallest excess of all runs": exactly(min(e.min() for e in excess.values()), smallest_of, tolerance=1.0),
         "width 2 or 5, the larger share of runs more than 1 % above": estimate.resampled(
-            [missed[2], missed[5]],
-            lambda *shares: max(map(np.mean, shares)),
-            "larger of two means",
-            paired=True,
+            [missed[2], missed[5]], lambda *shares: max(map(np.mean, shares)), "larger of two means", paired=True
         ),
-        "width 50, best run, worst instance": exactly(
-            excess[50].min(2).max(), largest_of, INSTANCES, 0.1
-        ),
+        "width 50, best run, worst instance": exactly(excess[50].min(2).max(), largest_of, INSTANCES, 0.1),
     },
     **{f"width {m}: share more than 1 % above": estimate.mean(missed[m]) for m in WIDTHS},
     **{f"width {m}: share that has settled": estimate.mean(settled[m].mean((0, 2))) for m in WIDTHS},
@@ -568,24 +542,16 @@ with figures.figure(columns=2, size=(9.5, 3.4)) as (fig, axes):
         label = {"label": f"gradient descent, width {WIDTHS[1]}"} if j == 0 else {}
         axes[0].plot(steps, curve, color="gray", lw=0.8, alpha=0.7, **label)
         figures.fill(columns, "objective", f"descent {j + 1}", steps, curve)
-    axes[0].plot(
-        list(admm_course), list(admm_course.values()), color=figures.PALETTE[1], lw=2, label="ADMM"
-    )
-    figures.fill(
-        columns, "objective", "ADMM", np.array(list(admm_course)), np.array(list(admm_course.values()))
-    )
+    axes[0].plot(list(admm_course), list(admm_course.values()), color=figures.PALETTE[1], lw=2, label="ADMM")
+    figures.fill(columns, "objective", "ADMM", np.array(list(admm_course)), np.array(list(admm_course.values())))
     axes[0].axhline(P_STAR[0], color=figures.PALETTE[0], ls="--", label="certified optimum")
-    axes[0].set(
-        xscale="log", yscale="log", xlabel="iteration", ylabel="objective", ylim=(None, 30 * P_STAR[0])
-    )
+    axes[0].set(xscale="log", yscale="log", xlabel="iteration", ylabel="objective", ylim=(None, 30 * P_STAR[0]))
     axes[0].legend()
     for j, g in enumerate(gaps):
         late = int(BETA[j] == BETAS[-1])
         label = {"label": f"beta = {BETA[j]:g}"} if j % len(DATA) == 0 else {}
         drawn = np.maximum(list(g.values()), 1e-12)
-        axes[1].plot(
-            list(g), drawn, color=figures.PALETTE[late], ls="--" if late else "-", lw=1, **label
-        )
+        axes[1].plot(list(g), drawn, color=figures.PALETTE[late], ls="--" if late else "-", lw=1, **label)
         figures.fill(columns, "certified gap", f"instance {j + 1}", np.array(list(g)), drawn)
     axes[1].set(yscale="log", xlabel="iteration of ADMM", ylabel="certified relative gap")
     axes[1].legend()
@@ -710,9 +676,7 @@ for count, p in probability.items():
     measured[f"{count} draws: pattern draws of {DRAWS} with a probability above psi"] = estimate.count(
         p[:, 0] > bounds[count]
     )
-    for k, name in enumerate(
-        ("mean probability / psi", "the same, patterns of the sample not counted")
-    ):
+    for k, name in enumerate(("mean probability / psi", "the same, patterns of the sample not counted")):
         measured[f"{count} draws: {name}"] = estimate.mean(p[:, k] / bounds[count])
 chapter.measure(
     "c3",
@@ -738,9 +702,7 @@ chapter.measure(
 def random_neurons(x, y, beta, u):
     """Excess-free objective and second layer of the sampled convex programme with first layer u (N, r)."""
     hidden = np.maximum(x @ u.T, 0)
-    fit = Lasso(alpha=beta / len(x), fit_intercept=False, max_iter=20_000, precompute=True).fit(
-        hidden, y
-    )
+    fit = Lasso(alpha=beta / len(x), fit_intercept=False, max_iter=20_000, precompute=True).fit(hidden, y)
     return np.sum((hidden @ fit.coef_ - y) ** 2) / 2 + beta * np.abs(fit.coef_).sum(), fit.coef_
 
 
@@ -748,9 +710,7 @@ s, (x, y) = sizes.scp, plane
 scp_seeds = chapter.seeds(s["draws"])
 unit = [points.sphere(s["neurons"][-1], 3, 1.0, numpy_generator(i, "neurons")) for i in scp_seeds]
 scp = {
-    count: np.array([random_neurons(x, y, sizes.sampling["beta"], u[:count])[0] for u in unit])
-    / reference.primal
-    - 1
+    count: np.array([random_neurons(x, y, sizes.sampling["beta"], u[:count])[0] for u in unit]) / reference.primal - 1
     for count in s["neurons"]
 }
 
@@ -810,13 +770,9 @@ chapter.measure(
     },
     **{
         "time of an iteration: slope": estimate.timed(slope["iteration"]),
-        "time: slope of the factorisation - slope of an iteration": estimate.timed(
-            estimate.paired_difference(*apart)
-        ),
+        "time: slope of the factorisation - slope of an iteration": estimate.timed(estimate.paired_difference(*apart)),
         "time of an iteration without the dense matrix: slope": estimate.timed(slope["fast"]),
-        "largest difference of dense and fast iterates": exactly(
-            max(differences), largest_of, len(differences), 100
-        ),
+        "largest difference of dense and fast iterates": exactly(max(differences), largest_of, len(differences), 100),
     },
 )
 chapter.measure(
@@ -839,9 +795,7 @@ for count in s["neurons"]:
     rows = []
     for i in scp_seeds:
         x, y, (x_test, y_test), blocks = best[i % len(best)]
-        u = points.sphere(s["neurons"][-1], x.shape[1], 1.0, numpy_generator(i, "digit neurons"))[
-            :count
-        ]
+        u = points.sphere(s["neurons"][-1], x.shape[1], 1.0, numpy_generator(i, "digit neurons"))[:count]
         value, a = random_neurons(x, y, sizes.cost["beta"], u)
         outputs = np.maximum(x_test @ u.T, 0) @ a, network(x_test, blocks)
         right, right_admm = (np.mean(f * y_test > 0) for f in outputs)
@@ -863,11 +817,7 @@ chapter.measure(
 # %% tags=["hide-input"]
 with figures.figure(columns=2, size=(9.5, 3.2)) as (fig, axes):
     columns = {"method": [], "samples": [], "mean": [], "low": [], "high": []}
-    shown = (
-        ("patterns", axes[0], sampled),
-        ("neurons", axes[1], scp),
-        ("neurons, digits", axes[1], digit_excess),
-    )
+    shown = (("patterns", axes[0], sampled), ("neurons", axes[1], scp), ("neurons, digits", axes[1], digit_excess))
     for k, (name, ax, values) in enumerate(shown):
         at, rows = np.array(list(values)), np.stack(list(values.values()))
         low, high, mean = rows.min(1), rows.max(1), rows.mean(1)
@@ -920,18 +870,13 @@ figure_3
 # %%
 def convex_training(x, y, patterns, beta, radius):
     """Blocks (2, P, r) of robust training with hinge loss, and the optimal value."""
-    shape, on, signs = (
-        (len(patterns), x.shape[1]),
-        patterns.T.astype(float),
-        np.where(patterns.T, 1.0, -1.0),
-    )
+    shape, on, signs = ((len(patterns), x.shape[1]), patterns.T.astype(float), np.where(patterns.T, 1.0, -1.0))
     v, w = cp.Variable(shape), cp.Variable(shape)
     f = cp.sum(cp.multiply(on, x @ (v - w).T), axis=1)
     margin = cp.multiply(y, f) - radius * cp.sum(cp.abs(on @ (v - w)[:, :-1]), axis=1)
     reach = [cp.reshape(cp.sum(cp.abs(b[:, :-1]), axis=1), (1, shape[0]), order="C") for b in (v, w)]
     constraints = [
-        cp.multiply(signs, x @ b.T) >= radius * (np.ones((len(x), 1)) @ c)
-        for b, c in zip((v, w), reach, strict=True)
+        cp.multiply(signs, x @ b.T) >= radius * (np.ones((len(x), 1)) @ c) for b, c in zip((v, w), reach, strict=True)
     ]
     penalty = sum(cp.sum(cp.norm(b, 2, axis=1)) for b in (v, w))
     problem = cp.Problem(cp.Minimize(cp.sum(cp.pos(1 - margin)) / len(x) + beta * penalty), constraints)
@@ -947,38 +892,24 @@ def standard_training(x, y, patterns, beta):
     f = cp.sum(cp.multiply(on, x @ (v - w).T), axis=1)
     loss = cp.sum(cp.pos(1 - cp.multiply(y, f))) / len(x)
     penalty = sum(cp.sum(cp.norm(b, 2, axis=1)) for b in blocks)
-    problem = cp.Problem(
-        cp.Minimize(loss + beta * penalty), [cp.multiply(signs, x @ b.T) >= 0 for b in blocks]
-    )
+    problem = cp.Problem(cp.Minimize(loss + beta * penalty), [cp.multiply(signs, x @ b.T) >= 0 for b in blocks])
     value = problem.solve(solver=cp.CLARABEL)
     return np.stack([b.value for b in blocks]), value
 
 
 def admits_neuron(x, pattern, radius):
     """Whether some v has (2D - I) X v >= radius |v|_1: maximise the smallest slack over the unit 1-norm ball."""
-    signed, price = (
-        np.where(pattern, 1.0, -1.0)[:, None] * x,
-        radius * np.r_[np.ones(x.shape[1] - 1), 0.0],
-    )
+    signed, price = (np.where(pattern, 1.0, -1.0)[:, None] * x, radius * np.r_[np.ones(x.shape[1] - 1), 0.0])
     n, r = x.shape  # variables: positive part of v, negative part, slack
     slack = np.c_[price - signed, price + signed, np.ones(n)]
     ball = np.r_[np.ones(2 * r), 0.0]
     box = [(0, None)] * (2 * r) + [(None, None)]
-    return (
-        -linprog(
-            -np.eye(2 * r + 1)[-1], np.r_[slack, ball[None]], np.r_[np.zeros(n), 1], bounds=box
-        ).fun
-        > 1e-9
-    )
+    return -linprog(-np.eye(2 * r + 1)[-1], np.r_[slack, ball[None]], np.r_[np.zeros(n), 1], bounds=box).fun > 1e-9
 
 
 def robust_training(x, y, patterns, beta, radius):
     """Blocks of training on the patterns that admit a robust neuron; none leaves the zero network."""
-    return (
-        convex_training(x, y, patterns, beta, radius)[0]
-        if len(patterns)
-        else np.zeros((2, 1, x.shape[1]))
-    )
+    return convex_training(x, y, patterns, beta, radius)[0] if len(patterns) else np.zeros((2, 1, x.shape[1]))
 
 
 def useful(x, patterns, radius):
@@ -1100,20 +1031,14 @@ for i in robust_seeds:
     standard, value = standard_training(x, y, joined, s["beta"])
     zero_radius["plane"].append(abs(convex_training(x, y, joined, s["beta"], 0.0)[1] / value - 1))
     nets = [
-        neurons(b)
-        for b in (
-            standard,
-            robust_training(x, y, useful(x, joined, s["radius"]), s["beta"], s["radius"]),
-        )
+        neurons(b) for b in (standard, robust_training(x, y, useful(x, joined, s["radius"]), s["beta"], s["radius"]))
     ]
     rng = numpy_generator(i, "plane attack")
     right = [np.mean(attacked_margins(net, x_test, y_test, s["radius"], rng, s) > 0) for net in nets]
     won.append(right[1] - right[0])
     if drawn_plane is None:
         drawn_plane = x, y, nets
-chapter.measure(
-    "zero-radius", **{k: exactly(max(v), largest_of, len(v), 100) for k, v in zero_radius.items()}
-)
+chapter.measure("zero-radius", **{k: exactly(max(v), largest_of, len(v), 100) for k, v in zero_radius.items()})
 more = {
     "c6": {"share of patterns that admits a robust neuron": estimate.mean(admitted)},
     "c6b": {"separable plane: robust - standard, PGD accuracy": estimate.mean(won)},

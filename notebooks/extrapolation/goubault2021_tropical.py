@@ -48,14 +48,7 @@ from replib import estimate, figures
 from replib.chapter import Explore, begin
 from replib.claims import above, below, equals, reported
 from replib.domains import planar, tropical
-from replib.domains.intervals import (
-    Layer,
-    affine_bounds,
-    exact_range,
-    forward,
-    interval_bounds,
-    zonotope,
-)
+from replib.domains.intervals import Layer, affine_bounds, exact_range, forward, interval_bounds, zonotope
 from replib.models.mlp import mlp
 from replib.randomness import numpy_generator
 from replib.training.ensemble import Ensemble, train
@@ -190,9 +183,7 @@ chapter.claim(
     "c4b",
     "Finer than convex: on the same cells the tropical union becomes smaller than the zonotope union.",
     {
-        f"{kind}: nets with the smaller tropical union at k = {k}": above(NETS / 2)
-        if kind == DEEP
-        else reported()
+        f"{kind}: nets with the smaller tropical union at k = {k}": above(NETS / 2) if kind == DEEP else reported()
         for kind in KINDS
         for k in (4, 8)
     }
@@ -211,12 +202,7 @@ chapter.claim(
     | {
         f"{title(s)}: {what}": reported()
         for s in RATIONAL
-        for what in (
-            "monomials",
-            "monomials without duplicates",
-            "monomials that matter",
-            "largest error of the range",
-        )
+        for what in ("monomials", "monomials without duplicates", "monomials that matter", "largest error of the range")
     },
     paper="exact identity",
     source="last section; abstract",
@@ -332,11 +318,7 @@ for i in chapter.seeds(s["sets"]):
     leaks.append(not tropical.contains(leaky(p), leaky(x), ROUNDING).all())
 
 chapter.measure(
-    "c1",
-    **{
-        "images outside the new polyhedron": total(outside),
-        "members that are no image": total(no_image),
-    },
+    "c1", **{"images outside the new polyhedron": total(outside), "members that are no image": total(no_image)}
 )
 ends, member = np.array([[-2.0, -1.0], [1.0, 2.0]]), np.array([-0.5, 0.5])
 chapter.measure(
@@ -352,16 +334,12 @@ chapter.measure(
 with figures.figure(columns=2, size=(8, 3.3), sharey=True) as (fig, axes):
     columns = {"function": [], "curve": [], "x": [], "y": []}
     x, along = np.linspace(-1, 1, 81), np.linspace(-2, 0, 81)
-    for ax, (name, f) in zip(
-        axes, {"ReLU": lambda x: np.maximum(x, 0), "leaky ReLU": leaky}.items(), strict=True
-    ):
+    for ax, (name, f) in zip(axes, {"ReLU": lambda x: np.maximum(x, 0), "leaky ReLU": leaky}.items(), strict=True):
         corner = np.array([[-1, f(-1.0)], [0, 0], [1, f(1.0)]])
         segment = tropical.combine(corner[[0, 2]], np.stack([np.zeros_like(along), along], 1))
         ax.fill(*corner.T, color="gray", alpha=0.35, lw=0, label="convex hull")
         ax.plot(x, f(x), color=figures.PALETTE[1], lw=4, alpha=0.6, label="graph")
-        ax.plot(
-            *segment.T, color=figures.PALETTE[0], ls="--", label="tropical segment between its ends"
-        )
+        ax.plot(*segment.T, color=figures.PALETTE[0], ls="--", label="tropical segment between its ends")
         ax.set(title=name, xlabel="x", aspect="equal")
         figures.fill(columns, name, "graph", x, f(x))
         figures.fill(columns, name, "tropical segment", *segment.T)
@@ -496,9 +474,7 @@ def cells(k):
 def without_differences(network, low, high):
     """The analysis with the lower corner and the box alone: its area."""
     for layer in network:
-        generators = tropical.generators(
-            tropical.box_zone(*affine_bounds(layer.weight, layer.bias, low, high))
-        )
+        generators = tropical.generators(tropical.box_zone(*affine_bounds(layer.weight, layer.bias, low, high)))
         generators = np.maximum(generators, 0) if layer.relu else generators
         low, high = tropical.bounds(generators)
     return planar.area(tropical.zone_polygon(tropical.hull(generators)))
@@ -550,20 +526,12 @@ with figures.figure(rows=2, columns=3, size=(9, 5.6), sharex=True, sharey=True) 
         for column, (name, shown) in enumerate(named):
             ax, polygons = axes[3 * row + column], DOMAINS[name](EXAMPLE, *cells(k))
             for c, polygon in enumerate(polygons):
-                ax.fill(
-                    *polygon.T,
-                    fc=figures.PALETTE[column],
-                    ec=figures.PALETTE[column],
-                    alpha=0.45,
-                    lw=0.8,
-                )
+                ax.fill(*polygon.T, fc=figures.PALETTE[column], ec=figures.PALETTE[column], alpha=0.45, lw=0.8)
                 figures.fill(columns, shown, k, c, np.arange(len(polygon)), *polygon.T)
             ax.fill(*triangle.T, fc="none", hatch="///", ec="gray", lw=0)
             ax.plot(*np.vstack([triangle, triangle[:1]]).T, color="gray", lw=1.5)
             ax.plot(*tail.T, color="gray", lw=1.5)
-            ax.set(
-                title=f"{shown}, k = {k}: area {example[name, k]:.4g}", xlabel="$y_1$" if row else ""
-            )
+            ax.set(title=f"{shown}, k = {k}: area {example[name, k]:.4g}", xlabel="$y_1$" if row else "")
         axes[3 * row].set(ylabel="$y_2$")
     figures.fill(columns, "exact triangle", 0, 0, range(3), *triangle.T)
     figures.fill(columns, "exact segment", 0, 0, range(2), *tail.T)
@@ -620,10 +588,7 @@ def usable(shape, seeds, weights="Gaussian", exact=True):
 
 def moons(seeds, points, steps):
     """Networks 2-8-8-2 trained to classify two moons, and their images."""
-    data = [
-        make_moons(points, noise=0.1, random_state=int(numpy_generator(i, "moons").integers(2**31)))
-        for i in seeds
-    ]
+    data = [make_moons(points, noise=0.1, random_state=int(numpy_generator(i, "moons").integers(2**31))) for i in seeds]
     x, y = (np.stack(part) for part in zip(*data, strict=True))
     low, high = x.min(1, keepdims=True), x.max(1, keepdims=True)
     x, y = torch.tensor(2 * (x - low) / (high - low) - 1, dtype=torch.float32), torch.tensor(y)
@@ -668,17 +633,14 @@ for group, members in groups.items():
     found = [one_cell(network) for network, _ in members]
     areas[group] = {name: np.array([f[name] for f in found]) for name in DOMAINS}
     outside = [
-        samples_outside(network, numpy_generator(i, "samples"), s["samples"])
-        for i, (network, _) in enumerate(members)
+        samples_outside(network, numpy_generator(i, "samples"), s["samples"]) for i, (network, _) in enumerate(members)
     ]
     ratio = areas[group]["zone"] / areas[group]["box"]
     measured |= {
         f"{group}: samples outside": total(outside),
         f"{group}: area, tropical / box": estimate.median(ratio),
         f"{group}: largest tropical / box, minus 1": worst(ratio - 1),
-        f"{group}: area, tropical / zonotope": estimate.median(
-            areas[group]["zone"] / areas[group]["zonotope"]
-        ),
+        f"{group}: area, tropical / zonotope": estimate.median(areas[group]["zone"] / areas[group]["zonotope"]),
     }
 chapter.measure("c3", **measured)
 
@@ -699,14 +661,8 @@ excess = {name: np.array([p[name] for p in plain]) / exact - 1 for name in ("zon
 chapter.measure(
     "identity",
     **{
-        f"running example, {shown}: |area - {by_hand}|": worst(
-            abs(one_cell(linear(EXAMPLE))[name] - by_hand)
-        )
-        for name, shown, by_hand in (
-            ("zonotope", "zonotope", 8),
-            ("zone", "tropical", 12),
-            ("box", "box", 16),
-        )
+        f"running example, {shown}: |area - {by_hand}|": worst(abs(one_cell(linear(EXAMPLE))[name] - by_hand))
+        for name, shown, by_hand in (("zonotope", "zonotope", 8), ("zone", "tropical", 12), ("box", "box", 16))
     },
     **{
         "random nets, zonotope: largest excess": worst(np.abs(excess["zonotope"])),
@@ -726,9 +682,7 @@ with figures.figure(columns=len(groups), size=(2.6 * len(groups), 3.2), sharey=T
             drawn["exact image"] = np.array([planar.union_area(p) for _, p in members]) / box
         order = np.argsort(drawn["tropical"])
         at = np.arange(len(members))
-        ax.vlines(
-            at, *np.sort([drawn["tropical"], drawn["zonotope"]], 0)[:, order], color="gray", lw=0.7
-        )
+        ax.vlines(at, *np.sort([drawn["tropical"], drawn["zonotope"]], 0)[:, order], color="gray", lw=0.7)
         for j, (name, values) in enumerate(drawn.items()):
             style = dict(marker=figures.MARKERS[j], color=figures.PALETTE[j], ls="", ms=4)
             ax.plot(at, values[order], label=name, **style)
@@ -770,9 +724,7 @@ table_error = [
     for k, expected in zip((1, 2, 4, 8, 16), row, strict=True)
 ]
 finer = np.array([k for k in sizes.cells["example"] if k >= 2])
-example_slope = estimate.slopes(
-    np.log(finer), np.log([example["zone", k] - example_exact for k in finer])
-)
+example_slope = estimate.slopes(np.log(finer), np.log([example["zone", k] - example_exact for k in finer]))
 
 
 def union_areas(network, image):
@@ -789,9 +741,7 @@ def union_areas(network, image):
 
 
 unions = {
-    (depth, weights): [
-        union_areas(*member) for member in usable(shape, chapter.seeds(sizes.cells["nets"]), weights)
-    ]
+    (depth, weights): [union_areas(*member) for member in usable(shape, chapter.seeds(sizes.cells["nets"]), weights)]
     for depth, shape in (("deep", sizes.cells["shape"]), ("one layer", (2, 2)))
     for weights in ("Gaussian", "signs")
 }
@@ -855,12 +805,7 @@ chapter.measure(
 with figures.figure(columns=2, size=(9, 3.6), sharey=True) as (fig, axes):
     columns = {"network": [], "domain": [], "k": [], "excess": []}
     ks = np.array(sizes.cells["example"])
-    shown = {
-        "zone": "tropical",
-        "box variant": "tropical, box variant",
-        "zonotope": "zonotope",
-        "box": "box",
-    }
+    shown = {"zone": "tropical", "box variant": "tropical, box variant", "zonotope": "zonotope", "box": "box"}
     shown["cut zonotope"] = "zonotope cut to y ≥ 0"
     for j, (name, label) in enumerate(shown.items()):
         style = dict(color=figures.PALETTE[j], marker=figures.MARKERS[j], ms=4, label=label)
@@ -875,23 +820,12 @@ with figures.figure(columns=2, size=(9, 3.6), sharey=True) as (fig, axes):
             axes[1].plot(counts, np.median(values, 0), lw=2, **style)
             for i, row in enumerate(values):
                 figures.fill(columns, f"random {i + 1}", label, counts, row)
-    for ax, name in zip(
-        axes, ("running example", f"random nets {title(sizes.cells['shape'])}"), strict=True
-    ):
+    for ax, name in zip(axes, ("running example", f"random nets {title(sizes.cells['shape'])}"), strict=True):
         ax.plot(ks, 0.3 / ks, color="gray", ls=":", label="1/k")
-        ax.set(
-            xscale="log",
-            yscale="log",
-            xlabel="cells per axis, k",
-            title=name,
-            xticks=ks,
-            xticklabels=ks,
-        )
+        ax.set(xscale="log", yscale="log", xlabel="cells per axis, k", title=name, xticks=ks, xticklabels=ks)
         ax.minorticks_off()
     axes[0].set(ylabel="excess / exact area")
-    handles = {
-        label: line for ax in axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
+    handles = {label: line for ax in axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     fig.legend(handles.values(), handles.keys(), loc="outside right upper")
     figure_4 = chapter.figure(
         fig,
@@ -949,12 +883,7 @@ def rational(network, *, distinct):
         for w, b in zip(layer.weight, layer.bias, strict=True):
             plus, minus = np.maximum(w, 0), np.maximum(-w, 0)
             constant = np.r_[np.zeros(d), b][None]
-            up = add(
-                (1.0, constant),
-                *zip(plus, p, strict=True),
-                *zip(minus, q, strict=True),
-                distinct=distinct,
-            )
+            up = add((1.0, constant), *zip(plus, p, strict=True), *zip(minus, q, strict=True), distinct=distinct)
             down = add(*zip(plus, q, strict=True), *zip(minus, p, strict=True), distinct=distinct)
             new_p.append(join(up, down, distinct=distinct) if layer.relu else up)
             new_q.append(down)
@@ -987,15 +916,11 @@ for shape in RATIONAL:
         x = rng.uniform(-1, 1, (s["points"], 2))
         (p,), (q,) = rational(network, distinct=False)
         count.append(len(p) + len(q))
-        error.append(
-            np.abs(values(p, x).max(-1) - values(q, x).max(-1) - forward(network, x)[:, 0]).max()
-        )
+        error.append(np.abs(values(p, x).max(-1) - values(q, x).max(-1) - forward(network, x)[:, 0]).max())
         (p,), (q,) = rational(network, distinct=True)
         distinct_count.append(len(p) + len(q))
         used.append(sum(len(np.unique(values(m, x).argmax(-1))) for m in (p, q)))
-        error.append(
-            np.abs(values(p, x).max(-1) - values(q, x).max(-1) - forward(network, x)[:, 0]).max()
-        )
+        error.append(np.abs(values(p, x).max(-1) - values(q, x).max(-1) - forward(network, x)[:, 0]).max())
         exact = np.concatenate(exact_range(network, *square(2)))
         range_error.append(np.abs([-largest(q, p), largest(p, q)] - exact).max())
     measured |= {
@@ -1025,10 +950,7 @@ def seconds(network, variant):
 
 spent = {}
 for name, shape in sizes.timing["shapes"].items():
-    timed = [
-        draw(shape, numpy_generator(i, "time", title(shape)))
-        for i in chapter.seeds(sizes.timing["nets"])
-    ]
+    timed = [draw(shape, numpy_generator(i, "time", title(shape))) for i in chapter.seeds(sizes.timing["nets"])]
     for variant in ("box", "zone"):
         middle = np.median([seconds(network, variant) for network in timed])
         measured = estimate.exact(middle, len(timed), tolerance=middle, method="median over networks")

@@ -124,9 +124,7 @@ chapter.control(
 chapter.claim(
     "c1",
     "With equally many parameters a KAN fits symbolic formulas better than an MLP.",
-    {MANY: above(0)}
-    | {f: reported() for f in FORMULAS}
-    | {f"{f}, equal FLOPs": reported() for f in FORMULAS},
+    {MANY: above(0)} | {f: reported() for f in FORMULAS} | {f"{f}, equal FLOPs": reported() for f in FORMULAS},
     paper="no figure; direction only",
     source="abstract, and the abstract of Yu et al.",
     needs=("silu-only", "grid-in-use"),
@@ -298,9 +296,7 @@ def kan(widths, grid, order, leading=()):
 
 def perceptron(widths, activation, leading=()):
     layers = [
-        part
-        for i, o in zip(widths, widths[1:], strict=False)
-        for part in (Affine(i, o, leading=leading), activation())
+        part for i, o in zip(widths, widths[1:], strict=False) for part in (Affine(i, o, leading=leading), activation())
     ]
     return nn.Sequential(*layers[:-1])
 
@@ -328,9 +324,7 @@ def networks(inputs, hidden, outputs, grid, order, *, layers):
         return (inputs, *[h] * layers, outputs)
 
     def splined(layers):
-        widths = closest(
-            lambda h: spline_mlp_parameters((inputs, *[h] * layers, outputs), grid, order), target
-        )
+        widths = closest(lambda h: spline_mlp_parameters((inputs, *[h] * layers, outputs), grid, order), target)
         widths = (inputs, *[widths] * layers, outputs)
         return partial(spline_mlp, widths, grid, order), spline_mlp_parameters(widths, grid, order)
 
@@ -345,18 +339,8 @@ def networks(inputs, hidden, outputs, grid, order, *, layers):
     }
 
 
-classes_of = {
-    "digits": (64, 10),
-    "breast cancer": (30, 2),
-    "wine": (13, 3),
-    "iris": (4, 3),
-    "MNIST": (784, 10),
-}
-matched = {
-    "formula": networks(
-        2, *sizes.symbolic["settings"][0][:1], 1, *sizes.symbolic["settings"][0][1:], layers=2
-    )
-}
+classes_of = {"digits": (64, 10), "breast cancer": (30, 2), "wine": (13, 3), "iris": (4, 3), "MNIST": (784, 10)}
+matched = {"formula": networks(2, *sizes.symbolic["settings"][0][:1], 1, *sizes.symbolic["settings"][0][1:], layers=2)}
 for name in SETS:
     inputs, outputs = classes_of[name]
     matched[name] = networks(inputs, sizes.classes["hidden"][name], outputs, 5, 3, layers=1)
@@ -388,9 +372,7 @@ def fit(net, loss, batches, steps, rates):
 
     loss: (net, indices) -> one number per network.
     """
-    rates = torch.as_tensor(rates, dtype=torch.float32, device=device).expand(
-        len(next(net.parameters()))
-    )
+    rates = torch.as_tensor(rates, dtype=torch.float32, device=device).expand(len(next(net.parameters())))
     state = [
         (p, torch.zeros_like(p), torch.zeros_like(p), rates.to(p).view(-1, *[1] * (p.ndim - 1)))
         for p in net.parameters()
@@ -511,9 +493,7 @@ def run(name, build, lr, *, change=lambda net: None, factor=1.0):
         square = (net(factor * x[:, s["train"] :]).squeeze(-1) - y[:, s["train"] :]).square()
     held_back, test = square.split([s["held_back"], s["test"]], 1)
     shape = len(FORMULAS), len(symbolic_seeds)
-    held_back, test = (
-        e.mean(1).sqrt().double().cpu().numpy().reshape(shape) for e in (held_back, test)
-    )
+    held_back, test = (e.mean(1).sqrt().double().cpu().numpy().reshape(shape) for e in (held_back, test))
     return Run(lr, held_back, test, seconds)
 
 
@@ -574,15 +554,11 @@ def most(by_name, largest=True):
 
 better = differences(error["MLP"], error["KAN"])
 equal_flops = differences(costly, plain["KAN"])
-chapter.measure(
-    "c1", **{MANY: most(better)}, **better, **{f"{f}, equal FLOPs": e for f, e in equal_flops.items()}
-)
+chapter.measure("c1", **{MANY: most(better)}, **better, **{f"{f}, equal FLOPs": e for f, e in equal_flops.items()})
 for control, measured in {
     "silu-only": differences(silu_only, plain["MLP"]),
     "frozen-splines": differences(frozen, plain["B-spline MLP"]),
-    "grid-in-use": {
-        f: estimate.paired_ratio(a, b) for f, a, b in zip(FORMULAS, off_grid, plain["KAN"], strict=True)
-    },
+    "grid-in-use": {f: estimate.paired_ratio(a, b) for f, a, b in zip(FORMULAS, off_grid, plain["KAN"], strict=True)},
 }.items():
     chapter.measure(control, **{MANY: most(measured)}, **measured)
 
@@ -649,11 +625,7 @@ def cross_entropy(x, y):
     def loss(net, indices):
         batch, target = pick(indices)
         scores = net(batch).flatten(0, 1)
-        return (
-            nn.functional.cross_entropy(scores, target.flatten(), reduction="none")
-            .view(indices.shape)
-            .mean(1)
-        )
+        return nn.functional.cross_entropy(scores, target.flatten(), reduction="none").view(indices.shape).mean(1)
 
     return loss
 
@@ -708,17 +680,13 @@ def nested(values, method):
     low, high = min(low, value), max(high, value)
     described = f"{method}; bootstrap over {splits} splits, then over {seeds} seeds within each, {draws} resamples"
     by_split = tuple(values.mean((0, 2)).tolist())
-    return estimate.Estimate(
-        float(value), float(low), float(high), splits, described, by_split, float(high - low) / 2
-    )
+    return estimate.Estimate(float(value), float(low), float(high), splits, described, by_split, float(high - low) / 2)
 
 
 def accuracy_gap(a, b):
     """set -> estimate of the accuracy of a minus that of b; and pooled over the sets."""
     gaps = np.stack([accuracy[a][name] - accuracy[b][name] for name in SETS])
-    each = {
-        name: nested(g[None], "mean of paired differences") for name, g in zip(SETS, gaps, strict=True)
-    }
+    each = {name: nested(g[None], "mean of paired differences") for name, g in zip(SETS, gaps, strict=True)}
     return each, nested(gaps, "mean over sets of paired differences")
 
 
@@ -747,7 +715,7 @@ chapter.measure(
 
 # %% tags=["hide-input"]
 with figures.figure(size=(8, 3.2)) as (fig, ax):
-    columns = figures.bars(
+    columns = figures.grouped_bars(
         ax,
         {
             label: {name: nested(values[None], "mean") for name, values in by_set.items()}
@@ -808,14 +776,10 @@ TIMED = ("KAN", "MLP, ReLU", "MLP, equal FLOPs")
 ratios, seconds = {}, {}
 for pair in PAIRS:
     inputs, outputs = (2, 1) if pair == "formula" else classes_of[pair]
-    steps = {
-        n: stepper(matched[pair][n][0], inputs, outputs, *chapter.seeds(1), pair, n) for n in TIMED
-    }
+    steps = {n: stepper(matched[pair][n][0], inputs, outputs, *chapter.seeds(1), pair, n) for n in TIMED}
     for step in steps.values():
         seconds_per_step(step, s["warm_up"])
-    rows = [
-        {n: seconds_per_step(f, s["steps"]) for n, f in steps.items()} for _ in range(s["repetitions"])
-    ]
+    rows = [{n: seconds_per_step(f, s["steps"]) for n, f in steps.items()} for _ in range(s["repetitions"])]
     kan_seconds, mlp_seconds, costly_seconds = ([row[n] for row in rows] for n in TIMED)
     ratios[pair] = estimate.timed(estimate.paired_ratio(kan_seconds, mlp_seconds))
     ratios[f"{pair}, equal FLOPs"] = estimate.timed(estimate.paired_ratio(kan_seconds, costly_seconds))
@@ -828,7 +792,7 @@ else:
 
 # %% tags=["hide-input"]
 with figures.figure(size=(8, 3.2)) as (fig, ax):
-    columns = figures.bars(
+    columns = figures.grouped_bars(
         ax,
         {
             "equal parameters": {p: ratios[p] for p in PAIRS},
@@ -838,9 +802,7 @@ with figures.figure(size=(8, 3.2)) as (fig, ax):
     for bound in (1.36, 100):
         ax.axhline(bound, color="gray", ls=":")
         ax.annotate(f"{bound:g}", (len(PAIRS) - 0.45, bound), xytext=(0, 2), textcoords="offset points")
-    ax.set(
-        yscale="log", ylabel="time per step, KAN / MLP", ylim=(0.2, 150), xlim=(-0.6, len(PAIRS) - 0.05)
-    )
+    ax.set(yscale="log", ylabel="time per step, KAN / MLP", ylim=(0.2, 150), xlim=(-0.6, len(PAIRS) - 0.05))
     ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     figure_3 = chapter.figure(
         fig,
@@ -866,10 +828,7 @@ figure_3
 
 # %%
 s = sizes.squares
-TARGETS = {
-    "additive": lambda x: np.sin(np.pi * x).mean(1),
-    "Gaussian": lambda x: np.exp(-4 * ((x - 0.5) ** 2).sum(1)),
-}
+TARGETS = {"additive": lambda x: np.sin(np.pi * x).mean(1), "Gaussian": lambda x: np.exp(-4 * ((x - 0.5) ** 2).sum(1))}
 
 
 def least_squares_errors(dimension, grid, i):
@@ -886,9 +845,7 @@ def least_squares_errors(dimension, grid, i):
 
 square_seeds = chapter.seeds(s["seeds"])
 squares = {  # (targets, seeds, grids)
-    d: np.array([[least_squares_errors(d, g, i) for g in s["grids"]] for i in square_seeds]).transpose(
-        2, 0, 1
-    )
+    d: np.array([[least_squares_errors(d, g, i) for g in s["grids"]] for i in square_seeds]).transpose(2, 0, 1)
     for d in DIMENSIONS
 }
 
@@ -942,11 +899,7 @@ def trained_errors(dimension, grid):
     # a second-order method would couple the networks of a stack: one after the other then
     for part in [[k] for k in range(len(keys))] if s["lbfgs"] else [range(len(keys))]:
         part = list(part)
-        net, points, values = (
-            stacked(build, [start(*keys[k]) for k in part]).to(x.dtype),
-            x[part],
-            y[part],
-        )
+        net, points, values = (stacked(build, [start(*keys[k]) for k in part]).to(x.dtype), x[part], y[part])
         loss = squared_error(points[:, known], values[:, known])
         if s["lbfgs"]:
             second_order(net, loss, s["steps"])
@@ -986,9 +939,7 @@ chapter.measure(
 by_additive, by_mixture = (exponents(in_trained, trained[4][k]) for k in range(2))
 if estimate.mean(by_additive).low > 3:
     gap = estimate.paired_difference(by_additive, by_mixture)
-    chapter.measure(
-        "c5b", **{"mixture, d=4": estimate.mean(by_mixture), "additive - mixture, d=4": gap}
-    )
+    chapter.measure("c5b", **{"mixture, d=4": estimate.mean(by_mixture), "additive - mixture, d=4": gap})
 else:
     chapter.not_tested(
         "c5b",
@@ -997,18 +948,14 @@ else:
     )
 
 # %% tags=["hide-input"]
-with figures.figure(
-    columns=len(DIMENSIONS), size=(max(10, 2.8 * len(DIMENSIONS)), 3.2), sharey=True
-) as (fig, axes):
+with figures.figure(columns=len(DIMENSIONS), size=(max(10, 2.8 * len(DIMENSIONS)), 3.2), sharey=True) as (fig, axes):
     columns = {"dimension": [], "target": [], "parameters": [], "RMSE": []}
     for ax, d in zip(axes, DIMENSIONS, strict=True):
         counts = np.array([kan_parameters((d, 1), g, 3) for g in in_squares])
         drawn = [(f"{t}, least squares", counts, squares[d][k]) for k, t in enumerate(TARGETS)]
         if d in trained:
             wide = np.array([kan_parameters((d, 5, 1), g, 3) for g in in_trained])
-            drawn += [
-                (f"{t}, trained", wide, trained[d][k]) for k, t in enumerate(("additive", "mixture"))
-            ]
+            drawn += [(f"{t}, trained", wide, trained[d][k]) for k, t in enumerate(("additive", "mixture"))]
         for j, (label, at, errors) in enumerate(drawn):
             middle = np.exp(np.log(errors).mean(0))
             ax.plot(at, middle, marker=figures.MARKERS[j], color=figures.PALETTE[j], label=label)

@@ -139,8 +139,7 @@ chapter.claim(
     paper="four layers, widths 500 and 10000; a figure, no numbers",
     source="Theorem 1, Figure 1 [setting recalled]",
     needs=("wrong-depth",),
-    note="Deviations are relative root mean squares over angles and, for the slope, initialisations. "
-    + PILOT,
+    note="Deviations are relative root mean squares over angles and, for the slope, initialisations. " + PILOT,
 )
 chapter.control(
     "mean-field",
@@ -173,34 +172,21 @@ chapter.claim(
     "run had shown no growth at the larger width; it decides nothing. " + PILOT,
 )
 chapter.control(
-    "prior",
-    "The percentiles of untrained networks miss those of the trained limit: distance above 1.",
-    above(1),
+    "prior", "The percentiles of untrained networks miss those of the trained limit: distance above 1.", above(1)
 )
 chapter.claim(
     "c3",
     "The network function follows a linear differential equation: trained networks match the kernel's predictor and "
     "spread over initialisations like the limiting Gaussian.",
-    {
-        f"distance of percentiles, width {judged}": below(0.3),
-        "slope of log predictor error against log width": below(0),
-    }
-    | {
-        f"distance of percentiles, width {w}": reported()
-        for w in sizes.trained["widths"]
-        if w != judged
-    },
+    {f"distance of percentiles, width {judged}": below(0.3), "slope of log predictor error against log width": below(0)}
+    | {f"distance of percentiles, width {w}": reported() for w in sizes.trained["widths"] if w != judged},
     paper="10th, 50th and 90th percentiles agree at width 1000; a figure, no numbers",
     source="Section 5, Figure 2 [setting recalled]",
     needs=("prior",),
     note="The distance is a root mean square over angles and percentiles, in units of the limit's standard deviation. "
     + PILOT,
 )
-chapter.control(
-    "reversed",
-    "Measured rates do not follow predicted ones in reversed order: slope below 0.",
-    below(0),
-)
+chapter.control("reversed", "Measured rates do not follow predicted ones in reversed order: slope below 0.", below(0))
 chapter.claim(
     "c4",
     "Training converges fastest along the largest kernel principal components, each at the rate of its eigenvalue.",
@@ -252,10 +238,7 @@ chapter.claim(
     "c5",
     "With biases and at least two layers the limit kernel is positive definite on the sphere, unless the activation is a "
     "polynomial.",
-    {
-        "smallest / largest eigenvalue, ReLU": above(1e-3),
-        "smallest / largest eigenvalue, tanh": above(1e-8),
-    }
+    {"smallest / largest eigenvalue, ReLU": above(1e-3), "smallest / largest eigenvalue, tanh": above(1e-8)}
     | {f"rank {name}": equals(rank, within=0.5) for name, rank in RANKS.items()}
     | ({f"rank {name}, 5-D": equals(r, within=0.5) for name, r in ON_SPHERE.items()} if FULL else {}),
     paper="a proposition; the figures here are derived from it for 24 equally spaced points on the circle",
@@ -463,12 +446,9 @@ gaussian_points = numpy_generator(chapter.seeds(1)[0], "inputs").standard_normal
 moved_gaussian = trained_kernels("Gaussian inputs", **sizes.gaussian_inputs, sample=gaussian_points)
 moved_mean_field = trained_kernels("mean field", **sizes.mean_field, build=MeanField, rate=float)
 change_slope, shallow_slope, free_slope = (
-    log_slope({n: parts[0] for n, parts in found.items()})
-    for found in (moved, moved_shallow, moved_mean_field)
+    log_slope({n: parts[0] for n, parts in found.items()}) for found in (moved, moved_shallow, moved_mean_field)
 )
-chapter.measure(
-    "mean-field", **{"slope": free_slope, "slope in the tangent scaling, same depth": shallow_slope}
-)
+chapter.measure("mean-field", **{"slope": free_slope, "slope in the tangent scaling, same depth": shallow_slope})
 if FULL:
     movement = {
         f"change at {narrow} / change at {wide}": estimate.resampled(
@@ -490,9 +470,7 @@ chapter.measure("c2", **movement)
 with figures.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
     columns = {"width": [], "initialisation": [], "stage": [], "angle": [], "kernel": []}
     for ax, n in zip(axes, (narrow, wide), strict=True):
-        for stage, lines, colour in zip(
-            ("before", "after"), moved[n][2:], figures.PALETTE, strict=False
-        ):
+        for stage, lines, colour in zip(("before", "after"), moved[n][2:], figures.PALETTE, strict=False):
             ax.plot(angles, lines.T, color=colour, lw=0.7, alpha=0.7)[0].set_label(stage)
             for i, line in enumerate(lines):
                 figures.fill(columns, n, i, stage, angles, line)
@@ -532,9 +510,7 @@ with figures.figure(columns=2, size=(9, 3.4)) as (fig, axes):
             ax.plot(n, v, marker=marker, label=label)
             figures.fill(columns, ax.get_subplotspec().colspan.start + 1, label, n, v)
             if marker == "o":
-                ax.plot(
-                    n, 0.75 * v[0] * (n / n[0]) ** -0.5, ":", color="gray", label="slope -1/2", zorder=1
-                )
+                ax.plot(n, 0.75 * v[0] * (n / n[0]) ** -0.5, ":", color="gray", label="slope -1/2", zorder=1)
                 ax.set(xscale="log", yscale="log", xlabel="width")
         low, high = ax.get_xlim()
         ax.set_xticks([w for w in 2 ** np.arange(15) if low < w < high])
@@ -584,10 +560,7 @@ limit_percentiles = M @ target + norm.ppf(LEVELS)[:, None] * deviation_of_limit 
 
 def distance(f):
     """Of the percentiles of functions (nets, 50) from the limit's, in units of its standard deviation."""
-    ordered, at = (
-        np.sort(f, axis=0),
-        np.multiply(LEVELS, len(f) - 1),
-    )  # np.quantile, three times as fast
+    ordered, at = (np.sort(f, axis=0), np.multiply(LEVELS, len(f) - 1))  # np.quantile, three times as fast
     below, part = at.astype(int), (at % 1)[:, None]
     gap = (1 - part) * ordered[below] + part * ordered[below + 1] - limit_percentiles
     return root_mean_square(gap) / root_mean_square(deviation_of_limit)
@@ -606,9 +579,7 @@ measured = {
     n: estimate.resampled([f], distance, "distance of percentiles from the limiting Gaussian's")
     for n, f in functions.items()
 }
-chapter.measure(
-    "prior", estimate.resampled([untrained[judged]], distance, "the same distance before training")
-)
+chapter.measure("prior", estimate.resampled([untrained[judged]], distance, "the same distance before training"))
 chapter.measure(
     "c3",
     **{f"distance of percentiles, width {n}": e for n, e in measured.items()},
@@ -622,13 +593,9 @@ with figures.figure(columns=len(functions), size=(10, 3.2), sharey=True) as (fig
         for k, (level, found) in enumerate(zip(LEVELS, np.quantile(f, LEVELS, axis=0), strict=True)):
             line = limit_percentiles[k]
             ax.plot(test_angles, found, color=figures.PALETTE[0], label="networks" if k == 0 else None)
-            ax.plot(
-                test_angles, line, "--", color=figures.PALETTE[1], label="limit" if k == 0 else None
-            )
+            ax.plot(test_angles, line, "--", color=figures.PALETTE[1], label="limit" if k == 0 else None)
             figures.fill(columns, n, level, test_angles, found, line)
-        ax.plot(
-            data_angles, target, "o", color=figures.PALETTE[2], markeredgecolor="white", label="data"
-        )
+        ax.plot(data_angles, target, "o", color=figures.PALETTE[2], markeredgecolor="white", label="data")
         ax.set(title=f"width {n}", xlabel="angle")
     axes[0].set(ylabel="f after training")
     axes[0].legend()
@@ -730,9 +697,7 @@ with figures.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
             ax.plot(time, expected, "--", color=figures.PALETTE[k])
             ax.plot(time, np.exp(-eigenvalues[k] * time), ":", color="gray", lw=1)
         figures.fill(columns, frequency, time, found.mean(1), expected)
-    axes[0].set(
-        yscale="log", ylim=(0.02, 1.3), xlim=(0, 60), xlabel="time", ylabel="residual coefficient"
-    )
+    axes[0].set(yscale="log", ylim=(0.02, 1.3), xlim=(0, 60), xlabel="time", ylabel="residual coefficient")
     axes[1].set(xlim=(0, time[-1]), xlabel="time")
     axes[0].legend(fontsize="small")
     slowest = (rates["judged"] / predicted_rates).mean(0)
@@ -771,9 +736,7 @@ if FULL:
 
     quantities = {}
     for L in s["depths"]:
-        leading = [
-            np.linalg.eigvalsh(image_gram(batch(i), L))[:-4:-1] for i in chapter.seeds(s["draws"])
-        ]
+        leading = [np.linalg.eigvalsh(image_gram(batch(i), L))[:-4:-1] for i in chapter.seeds(s["draws"])]
         for i, v in enumerate(np.array(leading).T):
             name = f"eigenvalue {i + 1} / the paper's{', 4 layers' if L == 4 else ''}"
             quantities[name] = estimate.mean(v / RECALLED[i])
@@ -795,9 +758,7 @@ if FULL:
         image_paths[n] = np.array(along), np.array(across)  # (inits, steps) each
         rate = [decay_rate(image_time, a) for a in along]
         quantities[f"rate / predicted, width {n}"] = estimate.mean(np.array(rate) / second_rate)
-        quantities[f"largest deviation from the line, width {n}"] = estimate.mean(
-            np.max(across, 1) / 0.5
-        )
+        quantities[f"largest deviation from the line, width {n}"] = estimate.mean(np.max(across, 1) / 0.5)
         quantities[f"growth of the trace, width {n}"] = estimate.mean(growth)
     chapter.measure("c4-mnist", **quantities)
 else:
@@ -814,9 +775,7 @@ if FULL:
                 ax.plot(image_time, lines.mean(0), color=colour, label=f"width {n}")
             along, across = (p.mean(0) for p in parts)
             figures.fill(columns, n, image_time, along, across)
-        axes[0].plot(
-            image_time, 0.5 * np.exp(-second_rate * image_time), "--", color="gray", label="limit"
-        )
+        axes[0].plot(image_time, 0.5 * np.exp(-second_rate * image_time), "--", color="gray", label="limit")
         axes[0].set(yscale="log", xlabel="time", ylabel="residual along the component")
         axes[1].set(xlabel="time", ylabel="deviation from the line")
         axes[0].legend()
@@ -902,8 +861,7 @@ def kurtosis_slope(*groups):
 
 
 drawn = {
-    n: conditional_covariances(n, s["nets"], numpy_generator(chapter.seeds(1)[0], "process", n))
-    for n in s["widths"]
+    n: conditional_covariances(n, s["nets"], numpy_generator(chapter.seeds(1)[0], "process", n)) for n in s["widths"]
 }
 chapter.measure(
     "c6",

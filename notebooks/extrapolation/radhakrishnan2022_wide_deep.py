@@ -208,11 +208,7 @@ chapter.claim(
     | (
         {f"excess error at n = {sizes.consistency['sizes'][-1]}": below(0.02)}
         | {f"excess error times log n, at the largest n / at n = {LARGEST}": reported()}
-        | {
-            f"d = {d}, excess error of {m}": reported()
-            for d in sizes.spheres["dimensions"]
-            for m in METHODS
-        }
+        | {f"d = {d}, excess error of {m}": reported() for d in sizes.spheres["dimensions"] for m in METHODS}
         | {f"MNIST, odd or even, error of {m}": reported() for m in ("1-NN", "ReLU kernel of 3 layers")}
         | {f"MNIST, odd or even, error of ψ, α = {a}": reported() for a in sizes.images["exponents"]}
         if FULL
@@ -374,9 +370,7 @@ def log_kernel(name, L, x, z):
         return look_up(TABLES[name][L], x, z)
     root = np.sqrt(x.shape[1])  # the library divides inner products by the dimension
     one = np.eye(1, x.shape[1])
-    theta, diagonal = (
-        limit.mlp(a * root, b * root, L + 1, ACTIVATIONS[name]).tangent for a, b in ((x, z), (one, one))
-    )
+    theta, diagonal = (limit.mlp(a * root, b * root, L + 1, ACTIVATIONS[name]).tangent for a, b in ((x, z), (one, one)))
     with np.errstate(divide="ignore"):  # 0 where h₂ has gone below the smallest number
         return np.log(theta / diagonal)
 
@@ -427,10 +421,7 @@ for name, p in WEIGHTS.items():
     large = theta > 1e-8
     found = np.exp(look_up(TABLES[name][EXACT_DEPTH], x, z))
     deviation[name] = estimate.exact(
-        np.abs(found / theta - 1)[large].max(),
-        int(large.sum()),
-        tolerance=1e-4,
-        method="largest of all pairs",
+        np.abs(found / theta - 1)[large].max(), int(large.sum()), tolerance=1e-4, method="largest of all pairs"
     )
 chapter.measure("recursion", **deviation)
 
@@ -464,26 +455,18 @@ for i in chapter.seeds(s["seeds"]):
         for L in depths:
             f = signs(log_kernel(name, L, z, x), coefficients(name, L, x, y))
             for classifier, other in predicted.items():
-                agreement.setdefault((name, L), {}).setdefault(classifier, []).append(
-                    (f == other).mean()
-                )
+                agreement.setdefault((name, L), {}).setdefault(classifier, []).append((f == other).mean())
 
 last = {name: agreement[name, L] for name, L in DEEPEST.items()}
 phi = activation_function(cubic(2))
 nodes, weights = np.polynomial.hermite_e.hermegauss(16)
-growth = (weights / weights.sum()) @ (
-    nodes * phi(nodes) * phi.deriv()(nodes)
-)  # d E φ(√q z)² / dq at q = 1
+growth = (weights / weights.sum()) @ (nodes * phi(nodes) * phi.deriv()(nodes))  # d E φ(√q z)² / dq at q = 1
 taxonomy = {
-    f"{name}, {TARGET[name].split(',')[0]} at L = {DEEPEST[name]}": estimate.mean(
-        last[name][TARGET[name]]
-    )
+    f"{name}, {TARGET[name].split(',')[0]} at L = {DEEPEST[name]}": estimate.mean(last[name][TARGET[name]])
     for name in TARGET
 }
 taxonomy |= {
-    f"cubic at L = {DEEPEST['cubic']}: ψ minus {m}": estimate.paired_difference(
-        last["cubic"][PSI], last["cubic"][m]
-    )
+    f"cubic at L = {DEEPEST['cubic']}: ψ minus {m}": estimate.paired_difference(last["cubic"][PSI], last["cubic"][m])
     for m in (NEAREST, MAJORITY)
 }
 taxonomy |= {
@@ -495,9 +478,7 @@ taxonomy |= {
 if FULL:
     for name, m, L in QUICK_DEPTHS:
         taxonomy[f"{name}, {m} at L = {L}"] = estimate.mean(agreement[name, L][TARGET[name]])
-taxonomy["cubic: growth of a deviation of the norm in one layer"] = estimate.exact(
-    growth, tolerance=1e-9
-)
+taxonomy["cubic: growth of a deviation of the norm in one layer"] = estimate.exact(growth, tolerance=1e-9)
 
 
 def lifetime(width, rng):
@@ -559,9 +540,7 @@ if FINITE:
             exact = signs(log_kernel("cubic", L, z, x), coefficients("cubic", L, x, y))
             survived.append(network_signs(i, L, False, x, z, y).any())
             agreed.append(np.mean(network_signs(i, L, True, x, z, y) == exact))
-        taxonomy[f"finite networks, {L} layers: how many keep a finite kernel"] = estimate.count(
-            survived
-        )
+        taxonomy[f"finite networks, {L} layers: how many keep a finite kernel"] = estimate.count(survived)
         taxonomy[f"finite networks, {L} layers, normalised: agreement"] = estimate.mean(agreed)
 
 chapter.measure("c1", **taxonomy)
@@ -584,14 +563,10 @@ with figures.figure(columns=2, size=(10, 3.6)) as (fig, axes):
         found = [estimate.mean(agreement[name, L][TARGET[name]]) for L in depths]
         mean = np.array([e.value for e in found])
         reach = np.abs(np.array([[e.low for e in found], [e.high for e in found]]) - mean)
-        axes[1].errorbar(
-            depths, mean, reach, marker=marker, color=colour, label=f"{name}: {TARGET[name]}", capsize=3
-        )
+        axes[1].errorbar(depths, mean, reach, marker=marker, color=colour, label=f"{name}: {TARGET[name]}", capsize=3)
         figures.fill(columns, name, A, A1, B1, np.array(depths), TARGET[name], mean)
     axes[0].set(xlabel="A", ylabel="A′", xlim=(-0.42, 0.98), ylim=(-0.12, 1.0))
-    axes[1].set(
-        xscale="log", xlabel="layers L", ylabel="agreement with the predicted limit", ylim=(0.45, 1.02)
-    )
+    axes[1].set(xscale="log", xlabel="layers L", ylabel="agreement with the predicted limit", ylim=(0.45, 1.02))
     axes[1].legend(loc="lower right")
     figure_1 = chapter.figure(
         fig,
@@ -647,10 +622,7 @@ for case, p in cases.items():
 close = np.geomspace(1e-4, 1e-3, 50)
 hundred = np.interp(np.log(close**2 / 2), LOG_E, TABLES["cubic"][100])
 exponents["d = 2, only 100 layers: exponent below r = 0.001"] = estimate.exact(
-    -estimate.slopes(np.log(close), hundred)[0],
-    close.size,
-    tolerance=1e-6,
-    method="least-squares slope",
+    -estimate.slopes(np.log(close), hundred)[0], close.size, tolerance=1e-6, method="least-squares slope"
 )
 chapter.measure("c3", **exponents)
 
@@ -670,9 +642,7 @@ with figures.figure(size=(7, 3.8)) as (fig, ax):
         )
         figures.fill(columns, f"psi, d = {d}", r, values)
     values = np.interp(np.log(r**2 / 2), LOG_E, TABLES["cubic"][100]) / np.log(10)
-    offset = np.interp(
-        np.log(0.5), np.log(r), np.interp(np.log(r**2 / 2), LOG_E, PSI_2) / np.log(10) - values
-    )
+    offset = np.interp(np.log(0.5), np.log(r), np.interp(np.log(r**2 / 2), LOG_E, PSI_2) / np.log(10) - values)
     ax.plot(r, values + offset, "--", color=figures.PALETTE[0], label="d = 2, 100 layers (shifted)")
     figures.fill(columns, "Theta at 100 layers, d = 2, shifted", r, values + offset)
     ax.set(xscale="log", xlabel="distance r", ylabel="log₁₀ of the kernel", ylim=(-3, 27))
@@ -785,9 +755,7 @@ at = s["sizes"].index
 everywhere = orthant(400_000, 2, numpy_generator(0, "integration"))
 BAYES = {name: np.minimum(eta(everywhere), 1 - eta(everywhere)).mean() for name, eta in TASKS.items()}
 NEIGHBOUR = {name: np.mean(2 * eta(everywhere) * (1 - eta(everywhere))) for name, eta in TASKS.items()}
-MINORITY = {
-    name: min(eta(everywhere).mean(), 1 - eta(everywhere).mean()) for name, eta in TASKS.items()
-}
+MINORITY = {name: min(eta(everywhere).mean(), 1 - eta(everywhere).mean()) for name, eta in TASKS.items()}
 
 
 def compare(task, first, second, n=LARGEST):
@@ -797,18 +765,14 @@ def compare(task, first, second, n=LARGEST):
 excess = errors["island", PSI] - BAYES["island"]  # (seeds, counts)
 chapter.measure("permuted", estimate.mean(permuted))
 wrong = errors["island", SHALLOW]
-chapter.measure(
-    "wrong-exponent", estimate.paired_difference(wrong[:, at(LARGEST)], wrong[:, at(SMALLEST)])
-)
+chapter.measure("wrong-exponent", estimate.paired_difference(wrong[:, at(LARGEST)], wrong[:, at(SMALLEST)]))
 chapter.measure(
     "c5",
     **{
         f"{task}: {what}": value
         for task in TASKS
         for what, value in {
-            "1-NN minus its limit E[2η(1-η)]": estimate.mean(
-                errors[task, NEAREST][:, at(LARGEST)] - NEIGHBOUR[task]
-            ),
+            "1-NN minus its limit E[2η(1-η)]": estimate.mean(errors[task, NEAREST][:, at(LARGEST)] - NEIGHBOUR[task]),
             f"1-NN, fall from n = {MIDDLE} to {LARGEST}": estimate.paired_difference(
                 errors[task, NEAREST][:, at(MIDDLE)], errors[task, NEAREST][:, at(LARGEST)]
             ),
@@ -880,9 +844,7 @@ with figures.figure(columns=2, size=(10, 3.8)) as (fig, axes):
     for ax, task in zip(axes, TASKS, strict=True):
         for k, m in enumerate(METHODS):
             found = [estimate.mean(v) for v in errors[task, m].T]
-            mean, low, high = (
-                np.array([getattr(e, a) for e in found]) for a in ("value", "low", "high")
-            )
+            mean, low, high = (np.array([getattr(e, a) for e in found]) for a in ("value", "low", "high"))
             ax.errorbar(
                 s["sizes"],
                 mean,
@@ -927,24 +889,19 @@ for i in chapter.seeds(s["seeds"]):
         f = np.exp(log_kernel("cubic", L, z, x)) @ coefficients("cubic", L, x, targets)
         wrong_labels.setdefault(L, []).append(error(np.sign(f[:, 0]), island(z)))
         squared.setdefault(L, []).append(np.mean((f[:, 1] - truth) ** 2) / np.mean(truth**2))
-    wrong_labels.setdefault("∞", []).append(
-        error(signs(look_up(PSI_2, z, x), targets[:, 0]), island(z))
-    )
+    wrong_labels.setdefault("∞", []).append(error(signs(look_up(PSI_2, z, x), targets[:, 0]), island(z)))
 
 better = np.minimum(wrong_labels[3], wrong_labels[10])
 chapter.measure(
     "c6",
     **{
-        "classification: ψ minus the better of L = 3, 10": estimate.paired_difference(
-            wrong_labels["∞"], better
-        ),
+        "classification: ψ minus the better of L = 3, 10": estimate.paired_difference(wrong_labels["∞"], better),
         "regression: error at L = 100 / of the zero predictor": estimate.mean(squared[100]),
         "regression: error at L = 100 / at L = 3": estimate.paired_ratio(squared[100], squared[3]),
     },
     **{f"classification: error at L = {L}": estimate.mean(v) for L, v in wrong_labels.items()},
     **{
-        f"regression: error at L = {L} / of the zero predictor": estimate.geometric_mean(squared[L])
-        for L in (1, 3, 10)
+        f"regression: error at L = {L} / of the zero predictor": estimate.geometric_mean(squared[L]) for L in (1, 3, 10)
     },
 )
 
@@ -977,15 +934,7 @@ with figures.figure(rows=4, columns=4, size=(8.6, 7.8)) as (fig, axes):
                 image[within] = signs(log_kernel(name, L, z, x), coefficients(name, L, x, y))
             columns[f"{name}, L = {L}"] = image[within].astype(int)
             box = (0, 1, 0, np.sqrt(0.75))
-            ax.imshow(
-                image,
-                origin="lower",
-                extent=box,
-                cmap=colours,
-                vmin=-1,
-                vmax=1,
-                interpolation="nearest",
-            )
+            ax.imshow(image, origin="lower", extent=box, cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
             for value, colour, marker in ((-1, figures.PALETTE[0], "o"), (1, figures.PALETTE[1], "^")):
                 ax.plot(*(w[y == value] for w in where), marker, ms=3, color=colour)
             ax.set_axis_off()

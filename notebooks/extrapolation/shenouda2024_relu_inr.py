@@ -161,8 +161,7 @@ chapter.claim(
     paper="no figures; direction only",
     source="figures of both tasks; direction in the abstract, settings from the official code",
     needs=("seven",),
-    note="Decibels, on the whole image; differences, and for the last entries the PSNR itself. "
-    + PILOT,
+    note="Decibels, on the whole image; differences, and for the last entries the PSNR itself. " + PILOT,
 )
 chapter.declarations()
 
@@ -248,9 +247,7 @@ class Wavelet(torch.autograd.Function):
     @staticmethod
     def forward(ctx, z):
         piece = (2 * z).add_(1).clamp_(0, 7).int().flatten()
-        slope, intercept = (
-            t.to(z.dtype).index_select(0, piece).view_as(z) for t in (SLOPES, INTERCEPTS)
-        )
+        slope, intercept = (t.to(z.dtype).index_select(0, piece).view_as(z) for t in (SLOPES, INTERCEPTS))
         ctx.save_for_backward(slope)
         return intercept.addcmul_(slope, z)
 
@@ -269,9 +266,7 @@ apart = [
     for ours, sum_of_seven in ((values, seven_relus(z)), (on_grid.grad, slopes))
 ]
 chapter.measure("seven", estimate.exact(max(apart), tolerance=1e-12, method="largest of all"))
-print(
-    "sums of kⁿ aₖ, n = 0..4:", [round(float((np.arange(7.0) ** n * OUTER).sum()), 9) for n in range(5)]
-)
+print("sums of kⁿ aₖ, n = 0..4:", [round(float((np.arange(7.0) ** n * OUTER).sum()), 9) for n in range(5)])
 
 # %% [markdown]
 # ## Conditioning of one layer
@@ -327,8 +322,7 @@ chapter.measure(
     },
 )
 layer_ratios = {
-    f"20 points, c={c}": ratio_of_medians(condition["ReLU", 20, c], condition["BW-ReLU", 20, c])
-    for c in JUDGED_COND
+    f"20 points, c={c}": ratio_of_medians(condition["ReLU", 20, c], condition["BW-ReLU", 20, c]) for c in JUDGED_COND
 }
 
 # %% tags=["hide-input"]
@@ -415,9 +409,7 @@ def matrices(theta, layers):
     """(S, P) -> for each layer the weights (S, out, in) and biases (S, out, 1)."""
     counts = [n for n_in, n_out in pairwise(layers) for n in (n_in * n_out, n_out)]
     parts = iter(theta.split(counts, dim=1))
-    return [
-        (next(parts).view(-1, n_out, n_in), next(parts)[..., None]) for n_in, n_out in pairwise(layers)
-    ]
+    return [(next(parts).view(-1, n_out, n_in), next(parts)[..., None]) for n_in, n_out in pairwise(layers)]
 
 
 def output(stack, x, activation, scale):
@@ -511,16 +503,11 @@ x, trained = np.linspace(-1, 1, s["points"]), {}
 for kind, scales in (("ReLU", (1,)), ("BW-ReLU", JUDGED_COND)):
     _, theta, _ = fit_line(s, trained_seeds, kind, scales, targets)
     (w, b), _ = matrices(theta.double(), (1, s["width"], 1))
-    z = (
-        np.repeat(scales, len(trained_seeds))[:, None, None]
-        * (w * tensor(x, w.dtype) + b).cpu().numpy()
-    )
+    z = np.repeat(scales, len(trained_seeds))[:, None, None] * (w * tensor(x, w.dtype) + b).cpu().numpy()
     phi = np.maximum(z, 0) if kind == "ReLU" else seven_relus(z)  # (S, neurons, points)
     trained |= zip(scales, np.linalg.cond(phi).reshape(len(scales), -1), strict=True)
 chapter.measure(
-    "c2",
-    **layer_ratios,
-    **{f"trained, c={c}": ratio_of_medians(trained[1], trained[c]) for c in JUDGED_COND},
+    "c2", **layer_ratios, **{f"trained, c={c}": ratio_of_medians(trained[1], trained[c]) for c in JUDGED_COND}
 )
 
 # %% tags=["hide-input"]
@@ -616,9 +603,7 @@ image_runs, rates = {}, {}  # by setting and image
 if LARGE:
     for method, scales in METHODS.items():
         cases = list(product(scales, IMAGES))
-        _, tuning, *_ = fit_images(
-            method, [(*case, r, TUNING_SEED) for case in cases for r in LEARNING_RATES]
-        )
+        _, tuning, *_ = fit_images(method, [(*case, r, TUNING_SEED) for case in cases for r in LEARNING_RATES])
         best = [LEARNING_RATES[k] for k in tuning.reshape(len(cases), -1).argmin(1)]
         runs = [(*case, r, i) for case, r in zip(cases, best, strict=True) for i in image_seeds]
         losses, last, finer, drawn = fit_images(method, runs)
@@ -627,18 +612,13 @@ if LARGE:
             own = slice(k * len(image_seeds), (k + 1) * len(image_seeds))
             rates[setting, image] = best[k]
             image_runs[setting, image] = SimpleNamespace(
-                course=psnr(losses[:, own]),
-                last=psnr(last[own]),
-                finer=psnr(finer[own]),
-                picture=drawn[own][0],
+                course=psnr(losses[:, own]), last=psnr(last[own]), finer=psnr(finer[own]), picture=drawn[own][0]
             )
     for image in IMAGES:
         print(f"{image:22}rate   training  finer grid  (mean PSNR)")
         for setting in SETTINGS:
             run = image_runs[setting, image]
-            print(
-                f"  {setting:20}{rates[setting, image]:g}{run.last.mean():10.1f}{run.finer.mean():10.1f}"
-            )
+            print(f"  {setting:20}{rates[setting, image]:g}{run.last.mean():10.1f}{run.finer.mean():10.1f}")
 
 # %%
 if LARGE:
@@ -647,13 +627,9 @@ if LARGE:
         finals = {setting: image_runs[setting, image].last for setting in SETTINGS}
         better = max(finals["BW-ReLU, c=3"], finals["BW-ReLU, c=9"], key=np.mean)
         for other in ("ReLU", "SIREN", "ReLU with encoding"):
-            measured[f"{image}: BW-ReLU minus {other}"] = estimate.paired_difference(
-                better, finals[other]
-            )
+            measured[f"{image}: BW-ReLU minus {other}"] = estimate.paired_difference(better, finals[other])
         for setting in SETTINGS:
-            measured[f"{image}: {setting}, finer grid"] = estimate.mean(
-                image_runs[setting, image].finer
-            )
+            measured[f"{image}: {setting}, finer grid"] = estimate.mean(image_runs[setting, image].finer)
     chapter.measure("c1", **measured)
 else:
     chapter.not_tested("c1", NO_GPU)
@@ -667,9 +643,7 @@ if LARGE:
         for ax, image in zip(axes, IMAGES, strict=True):
             for k, setting in enumerate(SETTINGS):
                 course = image_runs[setting, image].course.mean(1)[keep]
-                ax.plot(
-                    keep + 1, course, color=figures.PALETTE[k], label=setting, ls="-" if k < 3 else "--"
-                )
+                ax.plot(keep + 1, course, color=figures.PALETTE[k], label=setting, ls="-" if k < 3 else "--")
                 figures.fill(columns, image, setting, keep + 1, course)
             ax.set(xlabel="step", title=image)
         axes[0].set(ylabel="training PSNR (dB)")
@@ -762,16 +736,14 @@ def phantom(side, finer=8):
 def fold(stack):
     """W1, V1, W2, V2, ..., output -> the layers of the same network without linear layers in between."""
     merged = [
-        (torch.bmm(w, v), torch.baddbmm(b, w, d))
-        for (v, d), (w, b) in zip(stack[1:-1:2], stack[2::2], strict=True)
+        (torch.bmm(w, v), torch.baddbmm(b, w, d)) for (v, d), (w, b) in zip(stack[1:-1:2], stack[2::2], strict=True)
     ]
     return [stack[0], *merged, stack[-1]]
 
 
 def path_norm(stack, scale):
     return scale * sum(
-        (w.norm(dim=2) * v.norm(dim=1)).sum(1)
-        for (w, _), (v, _) in zip(stack[::2], stack[1::2], strict=True)
+        (w.norm(dim=2) * v.norm(dim=1)).sum(1) for (w, _), (v, _) in zip(stack[::2], stack[1::2], strict=True)
     )
 
 
@@ -816,9 +788,7 @@ if LARGE:
     ct = {}
     for steps in set(s["steps"].values()):
         together = [c for c in SCALES_CT if s["steps"][c] == steps]
-        ct |= zip(
-            together, zip(*fit_projections("BW-ReLU", together, 3e-3, steps), strict=True), strict=True
-        )
+        ct |= zip(together, zip(*fit_projections("BW-ReLU", together, 3e-3, steps), strict=True), strict=True)
     relu_image = fit_projections("ReLU", (1,), 1e-2, s["steps"][3])[3][0]
 
 # %%
@@ -838,9 +808,7 @@ if LARGE:
             "rank correlation of norm and PSNR": estimate.mean(
                 [spearmanr(a, b).statistic for a, b in zip(norm.T, quality.T, strict=True)]
             ),
-            "rank correlation of c and PSNR": estimate.mean(
-                [spearmanr(SCALES_CT, b).statistic for b in quality.T]
-            ),
+            "rank correlation of c and PSNR": estimate.mean([spearmanr(SCALES_CT, b).statistic for b in quality.T]),
             "PSNR of the lowest norm minus the best other": estimate.paired_difference(lowest, others),
         },
     )
@@ -894,13 +862,7 @@ def zoom(method, scale, rate):
     def drawn(theta):
         return output(matrices(theta, layers), fine_grid, ACTIVATIONS[method], c)  # (S, 3, n)
 
-    theta, _ = adam(
-        lambda t: (shrink(drawn(t)) - known).square().mean((1, 2, 3)),
-        theta,
-        rate,
-        s["steps"],
-        s["steps"],
-    )
+    theta, _ = adam(lambda t: (shrink(drawn(t)) - known).square().mean((1, 2, 3)), theta, rate, s["steps"], s["steps"])
     with torch.no_grad():
         return psnr((drawn(theta) - full.flatten(1)).square().mean((1, 2)).cpu().numpy())
 
@@ -912,10 +874,7 @@ def shrink(picture):
 
 if LARGE:
     s = sizes.zoom
-    fine_grid, full = (
-        tensor(centres(s["side"])),
-        tensor(photograph("flower", s["side"], s["block"], colour=True)),
-    )
+    fine_grid, full = (tensor(centres(s["side"])), tensor(photograph("flower", s["side"], s["block"], colour=True)))
     known = shrink(full[None])
     repeated = known[0].repeat_interleave(s["factor"], 1).repeat_interleave(s["factor"], 2)
     zoomed = {m: zoom(m, c, rate) for m, c, rate in (("BW-ReLU", 3, 3e-3), ("ReLU", 1, 1e-2))}
@@ -930,9 +889,7 @@ if LARGE:
         ),
     }
     if not FULL:
-        least_squares = np.linalg.lstsq(
-            projector.T.double().numpy(), projections.double().numpy(), 1e-5
-        )[0]
+        least_squares = np.linalg.lstsq(projector.T.double().numpy(), projections.double().numpy(), 1e-5)[0]
         measured["tomography: minimum-norm least squares"] = estimate.exact(
             psnr(((least_squares - true_image) ** 2).mean()), tolerance=0.1
         )

@@ -94,18 +94,13 @@ chapter.claim(
     "Far from the data a ReLU polynomial network of degree N is a polynomial of degree N along a ray, and of no lower "
     "degree.",
     {f"N={n}: degree {n}, worst ray": below(1e-6) for n in RAY_DEGREES}
-    | {
-        f"N={n}, {state}: degree {n - 1}, median ray": above(1e-4)
-        for n in RAY_DEGREES[1:]
-        for state in STATES
-    }
+    | {f"N={n}, {state}: degree {n - 1}, median ray": above(1e-4) for n in RAY_DEGREES[1:] for state in STATES}
     | {f"{t}, with biases: degree N, worst ray": below(1e-6) for t in ("cubic", "cos")},
     paper="degree at most N",
     source="extrapolation theorem; direction in the abstract, the degree [recalled, not checked against the text]; "
     "exact for networks without biases [derived]",
     needs=("no-product",),
-    note="Numbers are residuals of the polynomial fit, relative to the spread of f on the ray. "
-    + PILOT,
+    note="Numbers are residuals of the polynomial fit, relative to the spread of f on the ray. " + PILOT,
 )
 chapter.control(
     "wrong-degree",
@@ -118,9 +113,7 @@ chapter.claim(
     "The tangent kernel of wide polynomial networks has a closed form, and that of finite ones converges to it.",
     {f"N={n}: slope": between(-0.65, -0.35) if n <= 3 else reported() for n in TANGENT_DEGREES}
     | {
-        f"N={n}: error at m = {JUDGED_WIDTH}": {1: below(0.08), 2: below(0.08), 3: below(0.15)}.get(
-            n, reported()
-        )
+        f"N={n}: error at m = {JUDGED_WIDTH}": {1: below(0.08), 2: below(0.08), 3: below(0.15)}.get(n, reported())
         for n in TANGENT_DEGREES
     }
     | {f"N={n}: median error at m = {JUDGED_WIDTH}": reported() for n in TANGENT_DEGREES[3:]},
@@ -133,10 +126,7 @@ chapter.claim(
     "c3",
     "A wide polynomial network trained by gradient descent predicts what kernel regression with that kernel predicts.",
     {f"error at m = {b} / at m = {a}": below(1) for a, b in pairwise(TRAINED_WIDTHS)}
-    | {
-        "slope": below(-0.4 if FULL else -0.3, clear_of=0),
-        f"error at m = {TRAINED_WIDTHS[-1]}": below(0.1),
-    },
+    | {"slope": below(-0.4 if FULL else -0.3, clear_of=0), f"error at m = {TRAINED_WIDTHS[-1]}": below(0.1)},
     paper="no figure known; direction only",
     source="equivalence theorem; direction in the abstract",
 )
@@ -195,8 +185,7 @@ chapter.claim(
     paper="no figures; direction only",
     source="spectral experiment; direction in the abstract, setting from the official code",
     needs=("scale",),
-    note="Ratios of T_k/T₁; what is not halved counts as halved at the last step, which is conservative. "
-    + PILOT,
+    note="Ratios of T_k/T₁; what is not halved counts as halved at the last step, which is conservative. " + PILOT,
 )
 for name in ("cubic", "cos"):
     chapter.control(
@@ -342,12 +331,8 @@ def misfit(values, t, degree, lowest=1):
 
 
 s, ray_seeds = sizes.ray, chapter.seeds(sizes.ray["seeds"])
-x = np.stack(
-    [points.cube(s["train"], s["dimension"], 1.0, numpy_generator(i, "ray")) for i in ray_seeds]
-)
-v = np.stack(
-    [points.sphere(s["rays"], s["dimension"], 1.0, numpy_generator(i, "directions")) for i in ray_seeds]
-)
+x = np.stack([points.cube(s["train"], s["dimension"], 1.0, numpy_generator(i, "ray")) for i in ray_seeds])
+v = np.stack([points.sphere(s["rays"], s["dimension"], 1.0, numpy_generator(i, "directions")) for i in ray_seeds])
 t = np.linspace(0.1, 10, 40)
 
 
@@ -357,9 +342,9 @@ def along_rays(nets):
         return nets.double()(tensor(t[:, None] * v[:, :, None, :], torch.float64))[..., 0].cpu().numpy()
 
 
-RAY_NETS = {
-    f"N={n}": partial(PolynomialNet, s["dimension"], s["width"], n, skip=True) for n in RAY_DEGREES
-} | {"MLP": partial(NTKMLP, s["dimension"], s["width"], 3, bias=0.0)}
+RAY_NETS = {f"N={n}": partial(PolynomialNet, s["dimension"], s["width"], n, skip=True) for n in RAY_DEGREES} | {
+    "MLP": partial(NTKMLP, s["dimension"], s["width"], 3, bias=0.0)
+}
 on_rays = {}  # (network, state): (seeds, rays, points)
 for name, build in RAY_NETS.items():
     nets = ensemble(build, ray_seeds, name)
@@ -378,8 +363,7 @@ def worst(values):
 lines = np.stack([on_rays["MLP", state] for state in STATES])
 gain = misfit(lines, t, 1) - misfit(lines, t, 5)
 chapter.measure(
-    "no-product",
-    **{"degree 1, worst ray": worst(misfit(lines, t, 1)), "gain of degree 5, best ray": worst(gain)},
+    "no-product", **{"degree 1, worst ray": worst(misfit(lines, t, 1)), "gain of degree 5, best ray": worst(gain)}
 )
 ray_fits = {
     f"N={n}: degree {n}, worst ray": worst([misfit(on_rays[f"N={n}", state], t, n) for state in STATES])
@@ -406,9 +390,7 @@ with figures.figure(columns=4, size=(11, 2.8)) as (fig, axes):
     for k, name in enumerate(("MLP", "N=2", "N=3", "N=5")):
         fits = [np.median(misfit(on_rays[name, "trained"], t, p)) for p in ps]
         axes[3].plot(ps, fits, marker=figures.MARKERS[k], color=figures.PALETTE[k], label=name)
-    axes[3].set(
-        yscale="log", xlabel="degree p of the fit", title="misfit $r_p$", ylim=(1e-17, 1e7), xticks=ps
-    )
+    axes[3].set(yscale="log", xlabel="degree p of the fit", title="misfit $r_p$", ylim=(1e-17, 1e7), xticks=ps)
     axes[3].legend(ncols=2, loc="upper right")
     figure_1 = chapter.figure(
         fig,
@@ -487,10 +469,7 @@ for target, (function, edge, degree) in TARGETS.items():
             predictions[target, name] = nets(tensor(x_test))[..., 0].double().cpu().numpy()
         counted[target, name] = parameters(build)
     predictions[target, "least squares"] = np.stack(
-        [
-            np.polynomial.Chebyshev.fit(a, function(a), degree)(b)
-            for a, b in zip(x[..., 0], x_test[..., 0], strict=True)
-        ]
+        [np.polynomial.Chebyshev.fit(a, function(a), degree)(b) for a, b in zip(x[..., 0], x_test[..., 0], strict=True)]
     )
 for target in ("cubic", "cos"):
     print(f"{target}, parameters:", {n: c for (k, n), c in counted.items() if k == target})
@@ -512,21 +491,15 @@ def inside(target, name):
 
 for target, far in (("cubic", 5.0), ("cos", np.pi)):
     edge = TARGETS[target][1]
-    chapter.measure(
-        f"in-range-{target}", **{n: estimate.median(inside(target, n)) for n in ("PNN", "MLP")}
-    )
+    chapter.measure(f"in-range-{target}", **{n: estimate.median(inside(target, n)) for n in ("PNN", "MLP")})
     measured = {
         f"{a} / {b}": estimate.paired_ratio(rmse(target, a, edge, far), rmse(target, b, edge, far))
         for a, b in RATIOS[target]
     }
-    measured["PNN, width 1: seeds that fit inside"] = estimate.count(
-        inside(target, "PNN, width 1") < 0.1
-    )
+    measured["PNN, width 1: seeds that fit inside"] = estimate.count(inside(target, "PNN, width 1") < 0.1)
     if target == "cos":
         for n in ("PNN", "MLP"):
-            measured[f"{n}: error further out"] = estimate.geometric_mean(
-                rmse(target, n, far, 2 * edge)
-            )
+            measured[f"{n}: error further out"] = estimate.geometric_mean(rmse(target, n, far, 2 * edge))
     chapter.measure("c6" if target == "cubic" else "c6b", **measured)
 chapter.measure("kink", estimate.paired_ratio(rmse("|x|", "PNN", 2.5, 5), rmse("|x|", "MLP", 2.5, 5)))
 
@@ -560,8 +533,7 @@ def misfit_with_biases(target):
 
 
 with_biases = {
-    f"{target}, with biases: degree N, worst ray": worst(misfit_with_biases(target))
-    for target in ("cubic", "cos")
+    f"{target}, with biases: degree N, worst ray": worst(misfit_with_biases(target)) for target in ("cubic", "cos")
 }
 chapter.measure("c1", **ray_fits, **with_biases)
 
@@ -581,9 +553,7 @@ with figures.figure(columns=3, size=(11, 3)) as (fig, axes):
         ax.set(title=f"{target}, degree {degree}", xlabel="x", ylim=(low, high))
         figures.fill(columns, target, grid, function(grid), *values.values())
     axes[0].legend()
-    far_error = [
-        estimate.geometric_mean(rmse("cos", n, np.pi, 1.5 * np.pi)).value for n in ("PNN", "MLP")
-    ]
+    far_error = [estimate.geometric_mean(rmse("cos", n, np.pi, 1.5 * np.pi)).value for n in ("PNN", "MLP")]
     figure_2 = chapter.figure(
         fig,
         "Fits of one seed; the training interval is shaded. Outside, the MLP continues in straight lines, the polynomial network as a "
@@ -625,9 +595,7 @@ def kernels_at(degree, width):
     step, found = max(1, 2**16 // width), []
     for k in range(0, len(init_seeds), step):
         chunk = init_seeds[k : k + step]
-        nets = ensemble(
-            partial(PolynomialNet, s["dimension"], width, degree), chunk, "tangent", width, degree
-        )
+        nets = ensemble(partial(PolynomialNet, s["dimension"], width, degree), chunk, "tangent", width, degree)
         found.append(tangent(nets.double(), tensor(x, torch.float64).expand(len(chunk), -1, -1)).cpu())
     return np.concatenate(found)
 
@@ -804,11 +772,7 @@ deviation = [
 ]
 rises = {
     f"{v}: smallest rise of μ_k/μ₁ from degree to degree": exactly(
-        min(
-            relative[v, 10, b][k] / relative[v, 10, a][k]
-            for a, b in pairwise((1, 3, 6, 9))
-            for k in (4, 8, 12, 20)
-        ),
+        min(relative[v, 10, b][k] / relative[v, 10, a][k] for a, b in pairwise((1, 3, 6, 9)) for k in (4, 8, 12, 20)),
         "smallest factor, k in {4, 8, 12, 20}, N in {1, 3, 6, 9}",
     )
     for v in VARIANTS
@@ -963,10 +927,7 @@ with figures.figure(columns=4, size=(11, 2.8), sharey=True) as (fig, axes):
     axes[3].legend(fontsize="small", loc="lower right", handlelength=1)
     both = [relative["skip", sizes.flow["dimension"], n][8] for n in (1, 3)]
     dense = both[0] / both[1]
-    spread = {
-        n: estimate.geometric_mean(per_seed(t, 8) / per_seed(t, 1)).value
-        for n, t in halved["skip"].items()
-    }
+    spread = {n: estimate.geometric_mean(per_seed(t, 8) / per_seed(t, 1)).value for n, t in halved["skip"].items()}
     figure_5 = chapter.figure(
         fig,
         "What is left of each frequency along the exact flow, against time in units of $T_1$ (one seed, d = "

@@ -137,11 +137,7 @@ chapter.claim(
     "directions are hidden.",
     {"all: outside, %": below(2 if FULL else 5)}
     | {f"{name} - all": above(0) for name in SUPPORTS[1:]}
-    | {
-        "half / all": above(3),
-        "positive / all": above(3),
-        "slope of log error per hidden coordinate": above(0),
-    },
+    | {"half / all": above(3), "positive / all": above(3), "slope of log error per hidden coordinate": above(0)},
     paper="no figures; direction only",
     source="Theorem 2, Figure 5 [recalled]; settings from the official code",
 )
@@ -377,10 +373,7 @@ def mlp_data(name, seed):
     scale = sizes.linear_scale if function == "linear" else 1.0
     a = rng.uniform(-scale, scale, (dimension, dimension))
     train_points = sizes.mlp_of.get(function, {}).get("train", sizes.train)
-    x = [
-        draw(function, shape, unit * near, n, dimension, rng)
-        for n in (train_points, sizes.val, sizes.test)
-    ]
+    x = [draw(function, shape, unit * near, n, dimension, rng) for n in (train_points, sizes.val, sizes.test)]
     test_shape = "ball" if shape == "sphere" else shape
     x.append(draw(function, test_shape, unit * far, sizes.test, dimension, rng))
     return SimpleNamespace(
@@ -486,9 +479,7 @@ ratios = {
 for n in CURVED:
     ratios[f"{n}: all official test points, %"] = estimate.mean(per_seed(n, "official"))
 if FULL:  # the listed step size does not learn the cosine; is it the step size?
-    again = train_together(
-        [r.data for r in mlp_rows if r.data.name == "cos"], lambda d: sizes.mlp | {"lr": 1e-3}
-    )
+    again = train_together([r.data for r in mlp_rows if r.data.name == "cos"], lambda d: sizes.mlp | {"lr": 1e-3})
     inside, outside = np.array([[r.inside, r.outside] for r in again]).T
     checks = (
         estimate.median(inside),
@@ -514,19 +505,12 @@ class Square(nn.Module):
 quadratics = [r.data for r in mlp_rows if r.data.name == "quadratic"]
 square_rows = train_together(quadratics, activation=Square)
 true_r2 = [
-    np.median(
-        ray_r_squared(
-            lambda x, d=d: TARGETS["quadratic"](x, d.a), d, numpy_generator(d.seed, "true rays")
-        )
-    )
+    np.median(ray_r_squared(lambda x, d=d: TARGETS["quadratic"](x, d.a), d, numpy_generator(d.seed, "true rays")))
     for d in quadratics
 ]
 chapter.measure(
     "rays-see-curvature",
-    **{
-        "true quadratic": estimate.mean(true_r2),
-        "z² network": estimate.mean([np.median(r.r2) for r in square_rows]),
-    },
+    **{"true quadratic": estimate.mean(true_r2), "z² network": estimate.mean([np.median(r.r2) for r in square_rows])},
 )
 
 # %% tags=["hide-input"]
@@ -598,9 +582,7 @@ if FULL:
         },
     )
 else:
-    chapter.not_tested(
-        "c2-l1", "the slow setting needs the paper's 156 000 steps; at this budget it only underfits"
-    )
+    chapter.not_tested("c2-l1", "the slow setting needs the paper's 156 000 steps; at this budget it only underfits")
 
 # %% [markdown]
 # ## Which directions the data cover
@@ -639,14 +621,8 @@ log_ape = np.log(np.stack([support_ape[name] for name in SUPPORTS[:4]], 1))  # (
 chapter.measure(
     "c3",
     **{"all: outside, %": estimate.mean(support_ape["all"])},
-    **{
-        f"{n} - all": estimate.paired_difference(support_ape[n], support_ape["all"])
-        for n in SUPPORTS[1:]
-    },
-    **{
-        f"{n} / all": estimate.paired_ratio(support_ape[n], support_ape["all"])
-        for n in ("half", "positive")
-    },
+    **{f"{n} - all": estimate.paired_difference(support_ape[n], support_ape["all"]) for n in SUPPORTS[1:]},
+    **{f"{n} / all": estimate.paired_ratio(support_ape[n], support_ape["all"]) for n in ("half", "positive")},
     **{"slope of log error per hidden coordinate": estimate.slope(restricted, log_ape)},
 )
 
@@ -697,15 +673,11 @@ exact_runs = [opposite_basis(s) for s in seeds]
 chapter.measure(
     "c4",
     **{
-        n: estimate.exact(
-            max(w[n] for w, _ in exact_runs), len(seeds), tolerance=1e-10, method="worst point and seed"
-        )
+        n: estimate.exact(max(w[n] for w, _ in exact_runs), len(seeds), tolerance=1e-10, method="worst point and seed")
         for n in exact_runs[0][0]
     },
 )
-chapter.measure(
-    "half-basis", **{n: estimate.mean([h[n] for _, h in exact_runs]) for n in exact_runs[0][1]}
-)
+chapter.measure("half-basis", **{n: estimate.mean([h[n] for _, h in exact_runs]) for n in exact_runs[0][1]})
 
 # %% [markdown]
 # **Rate (c1t).** With a coordinate 1 appended for the bias, the regression function along a ray has the expansion
@@ -738,34 +710,21 @@ def exponent(t, deviation):
 
 
 rate_runs = {(n, s): ray_deviation(n, s) for n in sizes.kernel_targets for s in seeds}
-rates = np.array(
-    [
-        [exponent(t, d) for (m, _), (t, d, _) in rate_runs.items() if m == n]
-        for n in sizes.kernel_targets
-    ]
-)
-wrong = np.array(
-    [
-        [exponent(t, w) for (m, _), (t, _, w) in rate_runs.items() if m == n]
-        for n in sizes.kernel_targets
-    ]
-)
+rates = np.array([[exponent(t, d) for (m, _), (t, d, _) in rate_runs.items() if m == n] for n in sizes.kernel_targets])
+wrong = np.array([[exponent(t, w) for (m, _), (t, _, w) in rate_runs.items() if m == n] for n in sizes.kernel_targets])
 chapter.measure("c1t", estimate.mean(rates.max(0)))  # the slowest target of each data seed
 chapter.measure("wrong-limit", estimate.mean(wrong.min(0)))
 
 # %% tags=["hide-input"]
 with figures.figure(columns=2, size=(9, 3.2)) as (fig, (left, right)):
     shown = {n: estimate.geometric_mean(support_ape[n]) for n in SUPPORTS}
-    columns = figures.bars(left, {"error outside, %": shown})
+    columns = figures.grouped_bars(left, {"error outside, %": shown})
     left.set(yscale="log", ylabel="error outside, %", xlabel="training support")
     t, deviation, _ = rate_runs[sizes.kernel_targets[0], seeds[0]]
     typical = np.median(deviation, 0)
     right.loglog(t, typical, "o", ms=3, color=figures.PALETTE[0], label="median over rays")
     right.loglog(
-        t,
-        typical[-1] * (t / t[-1]) ** rates[0, 0],
-        color=figures.PALETTE[1],
-        label=f"slope {rates[0, 0]:.2f}",
+        t, typical[-1] * (t / t[-1]) ** rates[0, 0], color=figures.PALETTE[1], label=f"slope {rates[0, 0]:.2f}"
     )
     right.loglog(t, typical[0] * (t / t[0]) ** -1.0, color="gray", ls=":", label="1/t")
     right.set(xlabel="t along the ray", ylabel="distance from the limit slope")
@@ -802,9 +761,7 @@ def degree_graphs(count, low, high, spread, rng):
     nodes, p = rng.integers(low, high + 1, count), np.resize(np.arange(1, 10) / 10, count)
     adjacency = graphs.connected_erdos_renyi(nodes, p, rng, size=high)
     mask = np.arange(adjacency.shape[1]) < nodes[:, None]
-    features = (
-        np.ones((*mask.shape, 1)) if spread is None else rng.uniform(-spread, spread, (*mask.shape, 3))
-    )
+    features = np.ones((*mask.shape, 1)) if spread is None else rng.uniform(-spread, spread, (*mask.shape, 3))
     return features, mask, adjacency, adjacency.sum(2).max(1)
 
 
@@ -824,11 +781,7 @@ def path_graphs(count, low, high, heaviest, hops, rng):
 def stacked(sets):
     """One tuple of arrays per seed -> one tuple of tensors (seeds, graphs, ...)."""
     return tuple(
-        torch.as_tensor(
-            np.stack(parts),
-            dtype=torch.bool if parts[0].dtype == bool else torch.float32,
-            device=device,
-        )
+        torch.as_tensor(np.stack(parts), dtype=torch.bool if parts[0].dtype == bool else torch.float32, device=device)
         for parts in zip(*sets, strict=True)
     )
 
@@ -850,9 +803,7 @@ def graph_errors(build, fitting, validating, tests, settings):
         **settings,
     )
     with torch.no_grad():
-        return np.array(
-            [(100 * ((nets(*t[:-1]) - t[-1]) / t[-1]).abs().mean(1)).tolist() for t in tests]
-        )
+        return np.array([(100 * ((nets(*t[:-1]) - t[-1]) / t[-1]).abs().mean(1)).tolist() for t in tests])
 
 
 def constant_errors(fitting, tests):
@@ -871,10 +822,7 @@ if LARGE:
         stacked(
             [
                 degree_graphs(
-                    count[k],
-                    *plan[k],
-                    spread_outside if k == "outside" else spread,
-                    numpy_generator(i, "degree", k),
+                    count[k], *plan[k], spread_outside if k == "outside" else spread, numpy_generator(i, "degree", k)
                 )
                 for i in graph_seeds
             ]
@@ -886,30 +834,18 @@ if LARGE:
         near, far = variant.split("/")
         errors["degree", variant] = graph_errors(
             lambda near=near, far=far: GNN(
-                sets[0][0].shape[-1],
-                s["width"],
-                s["rounds"],
-                near,
-                far,
-                node_mlp=True,
-                identical=s["features"] is None,
+                sets[0][0].shape[-1], s["width"], s["rounds"], near, far, node_mlp=True, identical=s["features"] is None
             ),
             *sets[:2],
             sets[2:],
             s,
         )
-    learned = {
-        f"degree {v}": estimate.paired_ratio(errors["degree", v][0], degree_constant[0]) for v in DEGREE
-    }
-    learned["degree sum/max outside"] = estimate.paired_ratio(
-        errors["degree", "sum/max"][1], degree_constant[1]
-    )
+    learned = {f"degree {v}": estimate.paired_ratio(errors["degree", v][0], degree_constant[0]) for v in DEGREE}
+    learned["degree sum/max outside"] = estimate.paired_ratio(errors["degree", "sum/max"][1], degree_constant[1])
     chapter.measure(
         "c5-degree",
         **{
-            f"{v} / sum/max, outside": estimate.paired_ratio(
-                errors["degree", v][1], errors["degree", "sum/max"][1]
-            )
+            f"{v} / sum/max, outside": estimate.paired_ratio(errors["degree", v][1], errors["degree", "sum/max"][1])
             for v in DEGREE[1:]
         },
         **{"sum/max: outside, %": estimate.geometric_mean(errors["degree", "sum/max"][1])},
@@ -919,12 +855,7 @@ if LARGE:
 s = sizes.path
 if LARGE:
     sets = [
-        stacked(
-            [
-                path_graphs(count, *nodes, heaviest, s["rounds"], numpy_generator(i, "path", k))
-                for i in graph_seeds
-            ]
-        )
+        stacked([path_graphs(count, *nodes, heaviest, s["rounds"], numpy_generator(i, "path", k)) for i in graph_seeds])
         for k, (count, nodes, heaviest) in {
             "train": (s["train"], s["nodes"], 5),
             "val": (s["val"], s["nodes"], 5),
@@ -947,14 +878,8 @@ if LARGE:
     worse = [errors[task, v][0] >= ranges[task][0] for task, v in errors]
     learned["networks no better than the constant"] = estimate.count(worse)
     chapter.measure("gnn-learned", **learned)
-    aligned, growth = (
-        errors["path", "min/min"],
-        {v: errors["path", v][1] / errors["path", v][0] for v in PATH},
-    )
-    quantities = {
-        f"{v} / min/min, outside": estimate.paired_ratio(errors["path", v][1], aligned[1])
-        for v in PATH[1:]
-    }
+    aligned, growth = (errors["path", "min/min"], {v: errors["path", v][1] / errors["path", v][0] for v in PATH})
+    quantities = {f"{v} / min/min, outside": estimate.paired_ratio(errors["path", v][1], aligned[1]) for v in PATH[1:]}
     if FULL:
         quantities["min/min: outside, %"] = estimate.geometric_mean(aligned[1])
     else:
@@ -1007,9 +932,7 @@ def frames(seed, kind, count):
     doubled = 2.0 if kind == "mass" else 1.0
     found, videos = [], sizes.nbody["videos"][kind == "train"]
     while sum(len(now) for now, _ in found) < count:
-        video = bodies.simulate(
-            bodies.orbits(videos, 3, rng, mass_scale=doubled), 500
-        )  # (500, videos, 3, 5)
+        video = bodies.simulate(bodies.orbits(videos, 3, rng, mass_scale=doubled), 500)  # (500, videos, 3, 5)
         now, following = (part.reshape(-1, 3, 5) for part in (video[:-1], video[1:]))
         distance = bodies.pair_distances(now)
         near = (distance.max(1) < 20) & (distance.max(1) > 1)
@@ -1020,11 +943,7 @@ def frames(seed, kind, count):
     now, following = now[chosen], following[chosen]
     feature = bodies.pull(now)[:, np.arange(3)[:, None], OTHERS.numpy()]  # (frames, 3, 2, 2)
     unit = np.array([1, *[sizes.nbody["unit"]] * 4])
-    return (
-        now / unit,
-        feature / sizes.nbody["feature_unit"],
-        following[..., 3:5] / sizes.nbody["unit"],
-    )
+    return (now / unit, feature / sizes.nbody["feature_unit"], following[..., 3:5] / sizes.nbody["unit"])
 
 
 def body_error(velocity, truth):
@@ -1048,15 +967,11 @@ def squared(nets, state, feature, truth):
 
 
 if LARGE:
-    count = {"train": s["train"], "val": s["val"]} | dict.fromkeys(
-        ("inside", "distance", "mass"), s["test"]
-    )
+    count = {"train": s["train"], "val": s["val"]} | dict.fromkeys(("inside", "distance", "mass"), s["test"])
     sets = {kind: stacked([frames(i, kind, n) for i in graph_seeds]) for kind, n in count.items()}
     nets = fit(
         lambda: InteractionNetwork(s["width"]),
-        lambda nets, i: squared(
-            nets, *(part[data_row[:, None], i.to(device)] for part in sets["train"])
-        ),
+        lambda nets, i: squared(nets, *(part[data_row[:, None], i.to(device)] for part in sets["train"])),
         lambda nets: squared(nets, *(part[data_row] for part in sets["val"])),
         net_seeds,
         s["train"],
@@ -1073,9 +988,7 @@ if LARGE:
     def ratio(first, second, kind):
         return estimate.paired_ratio(body_errors[first, kind][0], body_errors[second, kind][0])
 
-    chapter.measure(
-        "nbody-learned", **{v: ratio(v, "persistence", "inside") for v in ("plain", "engineered")}
-    )
+    chapter.measure("nbody-learned", **{v: ratio(v, "persistence", "inside") for v in ("plain", "engineered")})
     distance = {"plain / engineered": ratio("plain", "engineered", "distance")}
     for v in ("plain", "engineered"):
         distance[f"{v}, mean over all bodies, %"] = estimate.mean(body_errors[v, "distance"][1])
@@ -1085,9 +998,7 @@ if LARGE:
 if FULL and LARGE:
     chapter.measure("c6-mass", **{"plain / engineered": ratio("plain", "engineered", "mass")})
 elif LARGE:
-    chapter.not_tested(
-        "c6-mass", "at this budget both networks copy doubled velocities worse than persistence does"
-    )
+    chapter.not_tested("c6-mass", "at this budget both networks copy doubled velocities worse than persistence does")
 else:
     for name in ("nbody-learned", "c6-distance", "c6-mass"):
         chapter.not_tested(name, NO_GPU)
@@ -1109,16 +1020,13 @@ if LARGE:
     with figures.figure(columns=3, size=(10, 3.4)) as (fig, axes):
         columns = {}
         for ax, (task, groups) in zip(axes, panels.items(), strict=True):
-            drawn = figures.bars(ax, groups)
+            drawn = figures.grouped_bars(ax, groups)
             ax.set(title=task, yscale="log", ylabel="error, %")
             ax.tick_params("x", rotation=20)
             for key, values in ({"task": [task] * len(drawn["value"])} | drawn).items():
                 columns[key] = columns.get(key, []) + values
         axes[2].legend()
-        aligned = (
-            panels["path"]["outside"]["min/min"].value,
-            panels["path"]["outside"]["sum/sum"].value,
-        )
+        aligned = (panels["path"]["outside"]["min/min"].value, panels["path"]["outside"]["sum/sum"].value)
         figure_4 = chapter.figure(
             fig,
             "Errors inside and outside the training range by pooling (neighbours/graph) and by edge feature: "

@@ -203,8 +203,7 @@ chapter.claim(
     paper=NO_FIGURE,
     source="theorems on multiscale networks, Section 4; direction in the abstract, identity [derived]",
     needs=("same-optimum", "wider"),
-    note="Times to 10 % of the initial loss; a net that does not get there counts with the last step. "
-    + PILOT,
+    note="Times to 10 % of the initial loss; a net that does not get there counts with the last step. " + PILOT,
 )
 chapter.claim(
     "c4",
@@ -229,11 +228,7 @@ chapter.claim(
 chapter.claim(
     "c5",
     "Labels that carry a signal of the graph train faster than noise.",
-    {
-        f"{w}{net}: time noise / signal": above(1)
-        for w in sizes.labels
-        for net in ("plain", "multiscale")
-    }
+    {f"{w}{net}: time noise / signal": above(1) for w in sizes.labels for net in ("plain", "multiscale")}
     | {f"{w}alignment signal / noise": reported() for w in sizes.labels},
     paper=NO_FIGURE,
     source="Section 4; direction in the abstract",
@@ -324,9 +319,7 @@ def labels(i, signal, classes):
         return signal, np.eye(len(signal))[:, rng.integers(len(signal), size=signal.shape[1])]
     y = signal + 0.05 * signal.std(1, keepdims=True) * rng.standard_normal(signal.shape)
     noise = rng.standard_normal(y.shape)
-    return y, noise * np.linalg.norm(y, axis=1, keepdims=True) / np.linalg.norm(
-        noise, axis=1, keepdims=True
-    )
+    return y, noise * np.linalg.norm(y, axis=1, keepdims=True) / np.linalg.norm(noise, axis=1, keepdims=True)
 
 
 def problem(s, scales):
@@ -426,14 +419,8 @@ def start(s, nets, features, outputs, gain=1.0, mlp=False):
         w = torch.zeros(len(nets), count, outputs, width[level]).double()
         for k, net in enumerate(nets):
             if net.at == level:
-                w[k, ..., : s["width"]] = gaussian(
-                    s, f"W{level}", outputs, min(width[level], s["width"])
-                )
-        used = (
-            torch.tensor([level in n.heads for n in nets])
-            .double()
-            .repeat_interleave(count)[:, None, None]
-        )
+                w[k, ..., : s["width"]] = gaussian(s, f"W{level}", outputs, min(width[level], s["width"]))
+        used = torch.tensor([level in n.heads for n in nets]).double().repeat_interleave(count)[:, None, None]
         p.append(w.flatten(0, 1))
         masks.append(used * usual[:, None] if level == depth else used)
     for k, mask in enumerate(masks[: -depth - 1]):
@@ -677,9 +664,7 @@ excess = losses - optimum(orthonormal[:, -1], y)
 chapter.measure("tight", estimate.mean(-estimate.slopes(0.005 * np.arange(401), np.log(excess.T))))
 
 twice = torch.cat([x, x[:, :, :1]], 2)
-losses, *_ = train_plain(
-    s | dict(steps=min(1000, s["steps"])), twice, y, plain_start(s, features + 1, 2, y.shape[1])
-)
+losses, *_ = train_plain(s | dict(steps=min(1000, s["steps"])), twice, y, plain_start(s, features + 1, 2, y.shape[1]))
 excess = losses - optimum(twice[:, -1], y)
 chapter.measure(
     "duplicate",
@@ -777,9 +762,7 @@ for w, s in sizes.skip.items():
             every=s["steps"] // 20,
         )
         sides, target = [], targets[:seeds]
-        for p in zip(
-            *seen, strict=True
-        ):  # the plain net, seen as a multiscale net whose other heads are 0
+        for p in zip(*seen, strict=True):  # the plain net, seen as a multiscale net whose other heads are 0
             both = speeds(multiscale, p, x, target, loss)
             alone = speeds(plain, p[:h] + p[-1:], x, target, loss)
             heads = torch.stack([head_energy(p, x, target, loss, k) for k in range(h)])
@@ -808,11 +791,7 @@ chapter.measure("wider", **wider)
 # %%
 s = sizes.skip[""]
 x, y = problem(s, range(max(sizes.depth[""]["depths"]) + 1))
-left = [
-    optimum(x[:, level], v) / v.square().sum((1, 2)).numpy()
-    for level in range(x.shape[1])
-    for v in y.values()
-]
+left = [optimum(x[:, level], v) / v.square().sum((1, 2)).numpy() for level in range(x.shape[1]) for v in y.values()]
 small, y_small = problem(sizes.bound[""], range(4))
 apart = optimum(small[:, 3], y_small["signal"]) / optimum(small.flatten(1, 2), y_small["signal"])
 chapter.measure(
@@ -848,14 +827,10 @@ with figures.figure(columns=4, size=(11, 3)) as (fig, axes):
     axes[0].set(ylabel="L / L(0)")
     axes[0].legend(fontsize="small", loc="lower left")
     looks = np.arange(1, len(identity["", 3][0]), 4)
-    for k, (name, side) in enumerate(
-        zip(("difference of speeds", "energy of heads"), identity["", 3], strict=True)
-    ):
+    for k, (name, side) in enumerate(zip(("difference of speeds", "energy of heads"), identity["", 3], strict=True)):
         at = np.arange(len(looks)) + 0.4 * (k - 0.5)
         axes[3].bar(at, side[looks, 0], 0.38, color=figures.PALETTE[k], hatch=("", "//")[k], label=name)
-        figures.fill(
-            columns, "identity, H = 3", name, looks * (sizes.skip[""]["steps"] // 20), side[looks, 0]
-        )
+        figures.fill(columns, "identity, H = 3", name, looks * (sizes.skip[""]["steps"] // 20), side[looks, 0])
     axes[3].set_xticks(np.arange(len(looks)), looks * (sizes.skip[""]["steps"] // 20))
     axes[3].set(xlabel="step of the plain network", title="two sides, H = 3")
     axes[3].legend(fontsize="small")
@@ -886,9 +861,7 @@ for w, s in sizes.depth.items():
     nets = [skip_net(h, at=2) for h in depths]
     (inputs, targets), together = stacked(nets, x, y), [0] * len(nets)
     p, masks = start(s, nets, features, outputs)
-    losses, _, _ = descend(
-        lambda p: squared(multiscale(p, inputs), targets), p, masks, together, s["steps"]
-    )
+    losses, _, _ = descend(lambda p: squared(multiscale(p, inputs), targets), p, masks, together, s["steps"])
     single, single_masks = start(s, [plain_net(h) for h in depths], features, outputs)
     seen = torch.cat([x[:, h].expand(len(seeds_of(s)), -1, -1) for h in depths])
     plain_losses, _, _ = descend(
@@ -931,18 +904,13 @@ for w, s in sizes.labels.items():
     nets = [net(h, labels=kind) for net in (plain_net, skip_net) for kind in ("signal", "noise")]
     p, masks = start(s, nets, x.shape[2], y["signal"].shape[1])
     inputs, targets = stacked(nets, x, y)
-    losses, _, _ = descend(
-        lambda p: squared(multiscale(p, inputs), targets), p, masks, [0, 0, 1, 1], s["steps"]
-    )
+    losses, _, _ = descend(lambda p: squared(multiscale(p, inputs), targets), p, masks, [0, 0, 1, 1], s["steps"])
     t = time_to(0.5, losses)
     c5 |= {
         f"{w}plain: time noise / signal": estimate.paired_ratio(t[1], t[0]),
         f"{w}multiscale: time noise / signal": estimate.paired_ratio(t[3], t[2]),
     }
-    aligned = {
-        k: ((v @ x[:, h].mT).square().sum((1, 2)) / v.square().sum((1, 2))).numpy()
-        for k, v in y.items()
-    }
+    aligned = {k: ((v @ x[:, h].mT).square().sum((1, 2)) / v.square().sum((1, 2))).numpy() for k, v in y.items()}
     c5[f"{w}alignment signal / noise"] = estimate.paired_ratio(aligned["signal"], aligned["noise"])
     label_runs[w] = losses
 chapter.measure("c5", **c5)
@@ -954,19 +922,14 @@ with figures.figure(columns=3, size=(10.5, 3.2)) as (fig, axes):
     x, _ = problem(sizes.depth[""], range(max(depths) + 1))
     singular = np.exp(np.log(smallest(x)).mean(0))
     lines = {
-        name: np.exp(np.log(part).mean(1))
-        for name, part in zip(("multiscale", "plain"), depth_runs[""], strict=True)
+        name: np.exp(np.log(part).mean(1)) for name, part in zip(("multiscale", "plain"), depth_runs[""], strict=True)
     }
     for k, (name, values) in enumerate(lines.items()):
         axes[0].plot(depths, values, marker=figures.MARKERS[k], color=figures.PALETTE[k], label=name)
         figures.fill(columns, "time", name, depths, values)
-    axes[0].set(
-        yscale="log", xlabel="depth H", ylabel="steps to 10 % of L(0)", title="time", xticks=depths
-    )
+    axes[0].set(yscale="log", xlabel="depth H", ylabel="steps to 10 % of L(0)", title="time", xticks=depths)
     axes[1].plot(singular, marker="o", color=figures.PALETTE[2])
-    axes[1].set(
-        yscale="log", xlabel="scale l", ylabel="$\\sigma^2$ of $X_l$", title="smallest singular value"
-    )
+    axes[1].set(yscale="log", xlabel="scale l", ylabel="$\\sigma^2$ of $X_l$", title="smallest singular value")
     figures.fill(columns, "smallest singular value", "", np.arange(len(singular)), singular)
     kinds = [f"{net}, {kind}" for net in ("plain", "multiscale") for kind in ("signal", "noise")]
     draw(axes[2], columns, "labels", {n: label_runs[""][:, k] for k, n in enumerate(kinds)})
@@ -1028,9 +991,7 @@ def relu_data(s, copies):
 
 def sparse_tensor(m):
     m = sparse.coo_array(m)
-    return torch.sparse_coo_tensor(
-        np.stack(m.coords), m.data, m.shape, check_invariants=True
-    ).coalesce()
+    return torch.sparse_coo_tensor(np.stack(m.coords), m.data, m.shape, check_invariants=True).coalesce()
 
 
 def relu_net(p, data, depths):
@@ -1061,9 +1022,7 @@ def relu_train(s, nets, y):
     p, masks = start(s, nets, features, outputs, gain=2.0, mlp=mlp)
     targets = torch.cat([y[n.labels] for n in nets])
     together = [0] * len(nets)
-    return descend(
-        lambda p: squared(relu_net(p, data, depths), targets), p, masks, together, s["steps"]
-    )[0]
+    return descend(lambda p: squared(relu_net(p, data, depths), targets), p, masks, together, s["steps"])[0]
 
 
 c6, relu_runs = {}, {}
@@ -1086,12 +1045,7 @@ with figures.figure(columns=2, size=(8.5, 3.2)) as (fig, axes):
     three, nested = relu_runs[""]
     names = ("plain, signal", "skip, signal", "skip, noise")
     draw(axes[0], columns, "three layers", {n: three[:, k] for k, n in enumerate(names)})
-    draw(
-        axes[1],
-        columns,
-        "skip, more layers",
-        {f"H = {h}": nested[:, k] for k, h in enumerate((2, 3, 4))},
-    )
+    draw(axes[1], columns, "skip, more layers", {f"H = {h}": nested[:, k] for k, h in enumerate((2, 3, 4))})
     axes[0].set(ylabel="L / L(0)")
     for ax in axes:
         ax.legend(fontsize="small")

@@ -171,9 +171,7 @@ chapter.claim(
     "Two stages under decay 15: first the network fits nearly all labels and generalises, then it unlearns the wrong ones.",
     {
         "train, highest": above(0.98 if FULL else 0.95),
-        "seeds that generalise no later than they unlearn": reported()
-        if FULL
-        else above(sizes.seeds - 0.5),
+        "seeds that generalise no later than they unlearn": reported() if FULL else above(sizes.seeds - 0.5),
         "unlearned, step": between(100, 350) if FULL else reported(),
         "train when generalised": reported(),
         "test when train falls to 0.95": reported(),
@@ -348,13 +346,9 @@ def train(cases, decay, steps, every=sizes.every):
     return SimpleNamespace(
         net=PairNetwork(*weights, torch.square),
         data={name: torch.cat([one[name] for one in data]) for name in data[0]},
-        curves={
-            name: np.concatenate([c[name] for c in curves], 1) for name in curves[0].values
-        },  # (T, S)
+        curves={name: np.concatenate([c[name] for c in curves], 1) for name in curves[0].values},  # (T, S)
         steps=curves[0].steps,
-        final={
-            name: np.concatenate([c[name][-1] for c in curves]) for name in curves[0].values
-        },  # (S,)
+        final={name: np.concatenate([c[name][-1] for c in curves]) for name in curves[0].values},  # (S,)
     )
 
 
@@ -371,9 +365,7 @@ final = {decay: arm.final for decay, arm in arms.items()}
 def reached(decay):
     """First steps with 95 % accuracy on the given labels of training points, and on the test set."""
     arm = arms[decay]
-    return delay(
-        f"decay {decay}", *(onset(arm.steps, arm.curves[name], 0.95) for name in ("train", "test"))
-    )
+    return delay(f"decay {decay}", *(onset(arm.steps, arm.curves[name], 0.95) for name in ("train", "test")))
 
 
 chapter.measure(
@@ -416,9 +408,7 @@ chapter.measure(
     "c4",
     **{
         "train, highest": estimate.mean(curves["train"].max(0)),
-        "seeds that generalise no later than they unlearn": estimate.count(
-            both & (generalised.step <= unlearned.step)
-        ),
+        "seeds that generalise no later than they unlearn": estimate.count(both & (generalised.step <= unlearned.step)),
         "unlearned, step": estimate.mean(unlearned.step),
         **reached(15),
         "train when generalised": estimate.mean(at("train", generalised)),
@@ -482,9 +472,7 @@ def periodicity(net):
 
 def analytic(seeds):
     def drawn(i, name, low, high):
-        return low + (high - low) * torch.rand(
-            N, generator=torch_generator(i, name), dtype=torch.float64
-        )
+        return low + (high - low) * torch.rand(N, generator=torch_generator(i, name), dtype=torch.float64)
 
     def cosines(frequency, phase):  # (p, N)
         angle = torch.arange(P)[:, None] * 2 * torch.pi * frequency / P
@@ -505,9 +493,7 @@ chapter.measure(
     "analytic",
     **{
         "IPR, smallest": estimate.exact(periodicity(ideal).min(), tolerance=1e-4),
-        "accuracy on all pairs": estimate.exact(
-            answered, len(seeds), tolerance=1e-3, method="all networks together"
-        ),
+        "accuracy on all pairs": estimate.exact(answered, len(seeds), tolerance=1e-3, method="all networks together"),
     },
 )
 
@@ -526,9 +512,7 @@ def counted(count):
     return estimate.exact(count, tolerance=1 + 0.05 * float(count), method="count in all networks")
 
 
-chapter.measure(
-    "relabelled", **{"periodic neurons": counted(after), "periodic neurons before": counted(before)}
-)
+chapter.measure("relabelled", **{"periodic neurons": counted(after), "periodic neurons before": counted(before)})
 
 # %% tags=["hide-input"]
 BINS = np.linspace(0, 1, 26)
@@ -585,9 +569,7 @@ low_cut = falls(final[0], cut(score >= CUT))
 high_cut = falls(final[0], cut(score < CUT))
 gone = (score < CUT).sum(1)
 random_cut = falls(final[0], cut(first_gone(shuffled, gone)))
-chapter.measure(
-    "random-order", **{f"{k} falls": estimate.mean(random_cut[k]) for k in ("corrupted", "test")}
-)
+chapter.measure("random-order", **{f"{k} falls": estimate.mean(random_cut[k]) for k in ("corrupted", "test")})
 chapter.measure(
     "c5",
     **{
@@ -600,19 +582,14 @@ chapter.measure(
         )
     },
     **{
-        "high cut: corrupted falls - half of that": estimate.mean(
-            high_cut["corrupted"] - high_cut["test"] / 2
-        ),
+        "high cut: corrupted falls - half of that": estimate.mean(high_cut["corrupted"] - high_cut["test"] / 2),
         "share of periodic neurons": estimate.mean((score >= CUT).double().mean(1)),
     },
 )
 
 ORDERS = {"lowest IPR first": score, "highest IPR first": -score, "random order": shuffled}
 counts = np.unique(np.linspace(0, N - 1, sizes.cuts).round().astype(int))
-pruned = {
-    order: [cut(first_gone(by, torch.full((len(seeds),), q))) for q in counts]
-    for order, by in ORDERS.items()
-}
+pruned = {order: [cut(first_gone(by, torch.full((len(seeds),), q))) for q in counts] for order, by in ORDERS.items()}
 
 # %% tags=["hide-input"]
 with figures.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
@@ -631,11 +608,7 @@ with figures.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
                 ax.plot(counts / N, mean, label=name, marker=figures.MARKERS[k], ms=3, **style)
                 ax.set(title=order)
     for ax in axes:
-        ax.axvline(
-            float((gone / N).mean()) if ax is axes[0] else 1 - float((gone / N).mean()),
-            color="gray",
-            lw=0.8,
-        )
+        ax.axvline(float((gone / N).mean()) if ax is axes[0] else 1 - float((gone / N).mean()), color="gray", lw=0.8)
         ax.set(xlabel="share of neurons cut")
     axes[0].set(ylabel="accuracy (given labels)")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -786,9 +759,7 @@ normed, plain = (periodicity(run.net).numpy() for run in (with_norm, without))
 chapter.measure(
     "c6",
     **{
-        "mean IPR, decay 15 - decay 0": estimate.paired_difference(
-            periodic[15].mean(1), periodic[0].mean(1)
-        ),
+        "mean IPR, decay 15 - decay 0": estimate.paired_difference(periodic[15].mean(1), periodic[0].mean(1)),
         **{f"mean IPR, decay {decay}": estimate.mean(periodic[decay].mean(1)) for decay in DECAYS},
         "rank correlation of IPR and gain": estimate.mean(
             [stats.spearmanr(a, b).statistic for a, b in zip(normed, gain, strict=True)]
@@ -806,9 +777,7 @@ if FULL:
         **{"train - floor": estimate.mean(with_norm.final["train"] - floor(s["xi"]))},
     )
 else:
-    chapter.not_tested(
-        "c6b", "in the pilot the inversion stayed partial at these sizes: judged at the paper's"
-    )
+    chapter.not_tested("c6b", "in the pilot the inversion stayed partial at these sizes: judged at the paper's")
 
 # %% tags=["hide-input"]
 with figures.figure(columns=3, size=(11, 3.2)) as (fig, axes):
@@ -816,9 +785,7 @@ with figures.figure(columns=3, size=(11, 3.2)) as (fig, axes):
     for k, (name, run) in enumerate({"normalised": with_norm, "plain": without}.items()):
         for kind, style in (("train", "-"), ("test", "--")):
             step = run.curves.steps
-            axes[0].plot(
-                step, run.curves[kind].mean(1), style, color=figures.PALETTE[k], label=f"{name}, {kind}"
-            )
+            axes[0].plot(step, run.curves[kind].mean(1), style, color=figures.PALETTE[k], label=f"{name}, {kind}")
     axes[0].axhline(floor(s["xi"]), color="gray", ls=":")
     axes[0].set(xlabel="step", ylabel="accuracy", title="mini-batches, no decay")
     axes[0].legend(fontsize="small")
@@ -852,18 +819,13 @@ if DIAGRAM:
     shares = np.asarray(s["shares"])
     reached = {}  # decay -> (alpha, xi) accuracies
     for decay in DECAYS:
-        runs = [
-            train([(seeds[0], a, xi) for xi in shares], decay, s["steps"], s["steps"]).final
-            for a in shares
-        ]
+        runs = [train([(seeds[0], a, xi) for xi in shares], decay, s["steps"], s["steps"]).final for a in shares]
         reached[decay] = {k: np.stack([run[k] for run in runs]) for k in ("train", "test")}
     with figures.figure(rows=2, columns=3, size=(9, 5.5), sharex=True, sharey=True) as (fig, axes):
         columns = {"decay": [], "points": [], "alpha": [], "xi": [], "accuracy": []}
         for k, kind in enumerate(("train", "test")):
             for ax, decay in zip(axes[3 * k : 3 * k + 3], DECAYS, strict=True):
-                drawn = ax.pcolormesh(
-                    shares, shares, reached[decay][kind], vmin=0, vmax=1, cmap="viridis"
-                )
+                drawn = ax.pcolormesh(shares, shares, reached[decay][kind], vmin=0, vmax=1, cmap="viridis")
                 ax.set(title=f"{kind}, decay {decay}")
                 for a, row in zip(shares, reached[decay][kind], strict=True):
                     figures.fill(columns, decay, kind, a, shares, row)

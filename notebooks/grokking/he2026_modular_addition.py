@@ -131,10 +131,7 @@ chapter.control(
     "four-phases",
     "Four equally spaced phases do not cancel: the closed form fails and about half of the pairs come out wrong, ties "
     "between classes being drawn by lot.",
-    {
-        "largest deviation from the closed form": above(1),
-        "share of pairs right": equals(0.5, within=0.1),
-    },
+    {"largest deviation from the closed form": above(1), "share of pairs right": equals(0.5, within=0.1)},
     note=PILOT,
 )
 chapter.control(
@@ -154,9 +151,7 @@ chapter.claim(
     | {
         "trained z² network: right class / ghosts": between(1.5, 3),
         "trained ReLU network: ghosts - rest": above(0),
-        "trained ReLU network: right class / ghosts": equals(5.12, within=0.25 * 5.12)
-        if FULL
-        else reported(),
+        "trained ReLU network: right class / ghosts": equals(5.12, within=0.25 * 5.12) if FULL else reported(),
         "random phases: slope of the error against their number": reported(),
     },
     paper="p/2 : p/4",
@@ -189,10 +184,7 @@ chapter.claim(
         "share of neurons that passed the level": reported(),
         "trained with AdamW, all neurons: agreement with the flow": reported(),
     }
-    | {
-        f"trained from s = {scale}, all neurons: agreement with the flow": reported()
-        for scale in sizes.scales
-    },
+    | {f"trained from s = {scale}, all neurons: agreement with the flow": reported() for scale in sizes.scales},
     paper="no figures; direction only",
     source="abstract; section on the dynamics; official code",
     needs=("shuffled", "field"),
@@ -211,12 +203,10 @@ chapter.claim(
     "c3",
     "After training on all pairs each neuron is one cosine, its output phase is twice its input phase, all frequencies "
     "are used and the phases are spread over the circle.",
-    COSINES
-    | {f"p = {p}: inverse participation ratio": reported() for p in sizes.relu["widths"] if p > 23},
+    COSINES | {f"p = {p}: inverse participation ratio": reported() for p in sizes.relu["widths"] if p > 23},
     paper="inverse participation ratio 0.167 at the start, 0.649 at step 4800, accuracy 1.0 (p = 23, ReLU)",
     source="published log of the run at p = 23",
-    note="p = 23. Uniform phases give 1 in the last four. A square wave has the participation ratio 2/3. "
-    + PILOT,
+    note="p = 23. Uniform phases give 1 in the last four. A square wave has the participation ratio 2/3. " + PILOT,
 )
 chapter.claim(
     "c3b",
@@ -236,8 +226,7 @@ chapter.control(
         "final test accuracy": reported(),
     }
     | {f"no decay: {what}": reported() for what in DELAY},
-    note="Without decay the test accuracy creeps up too, so it is not asked to stay at the plateau. "
-    + PILOT,
+    note="Without decay the test accuracy creeps up too, so it is not asked to stay at the plateau. " + PILOT,
 )
 chapter.control(
     "identity",
@@ -278,8 +267,7 @@ chapter.claim(
     "final test accuracy 0.962, 0.995, 1.000; participation ratio 0.167 to 0.836 (p = 23)",
     source="section on grokking; published logs",
     needs=("no-decay", "identity", "random-table"),
-    note="At least four of five runs. Memorises, generalises: 95 % of the training or test pairs are right. "
-    + PILOT,
+    note="At least four of five runs. Memorises, generalises: 95 % of the training or test pairs are right. " + PILOT,
 )
 chapter.claim(
     "c4b",
@@ -287,10 +275,7 @@ chapter.claim(
     {f"p = {p}: norm at the end / at its peak after t95(test)": below(1) for p in PRIMES}
     | {f"p = {p}: norm at the end / at t95(test)": reported() for p in PRIMES}
     | {f"p = {p}: step of that peak": reported() for p in PRIMES}
-    | {
-        f"p = {p}: median t95(test) / logged": between(0.5, 2) if p in JUDGED else reported()
-        for p in PRIMES
-    },
+    | {f"p = {p}: median t95(test) / logged": between(0.5, 2) if p in JUDGED else reported() for p in PRIMES},
     paper="6426 (p = 29), 5119 (p = 31), 9431 (p = 23); three stages, the last one slow with a shrinking norm",
     source="section on grokking; published logs",
     needs=("no-decay", "identity", "random-table"),
@@ -436,10 +421,7 @@ def train(net, table, steps, **options):
 # %%
 def vote(p, phases, frequencies):
     """Logits (S, n, p) of cosine neurons, divided by the number of phases; phases (S, frequencies, N)."""
-    j, w = (
-        torch.arange(p, dtype=torch.double),
-        2 * torch.pi * torch.tensor(list(frequencies), dtype=torch.double) / p,
-    )
+    j, w = (torch.arange(p, dtype=torch.double), 2 * torch.pi * torch.tensor(list(frequencies), dtype=torch.double) / p)
     angle = (w[:, None] * j)[None, :, None]  # (1, frequencies, 1, p)
     theta = torch.cos(angle + phases[..., None]).flatten(1, 2)  # (S, m, p)
     xi = torch.cos(angle + 2 * phases[..., None]).flatten(1, 2)
@@ -491,10 +473,7 @@ noise = {}
 for n in s["counts"]:
     drawn = 2 * torch.pi * torch.rand(s["draws"], K, n, generator=rng, dtype=torch.double)
     noise[n] = np.concatenate(
-        [
-            (vote(p, part, every) - target).square().mean((1, 2)).sqrt().numpy()
-            for part in drawn.split(20)
-        ]
+        [(vote(p, part, every) - target).square().mean((1, 2)).sqrt().numpy() for part in drawn.split(20)]
     )
 
 
@@ -606,9 +585,7 @@ for name, (z, w) in starts.items():
     z1, w1, reached = race(z, w, p, s["step"], s["total"])
     aligned[name] = (np.abs(misalignment(z1, w1)) < 0.05).mean()
     before, after = invariants(z, w), invariants(z1, w1)
-    drifts.append(
-        [np.abs((q1 - q0) / size).max() for (q0, _), (q1, size) in zip(before, after, strict=True)]
-    )
+    drifts.append([np.abs((q1 - q0) / size).max() for (q0, _), (q1, size) in zip(before, after, strict=True)])
     won[name] = winner(w1, reached)
 closest = np.abs(misalignment(*starts["equal sizes"])).argmin(-1)
 misses = (closest != won["equal sizes"]).sum()
@@ -652,21 +629,14 @@ def lottery(s, key, **options):
     seeds, p = chapter.seeds(s["seeds"]), s["p"]
     net = fresh(seeds, p, s["width"], s["scale"], torch.square, key)
     table = Table(p, seeds)
-    z, w = (
-        v.astype(complex) for v in complex_parts(net.first.detach(), net.output.detach())
-    )  # (S, m, K)
+    z, w = (v.astype(complex) for v in complex_parts(net.first.detach(), net.output.detach()))  # (S, m, K)
 
     def watch(step):  # the first network's neurons
         layers = harmonics(net.first[:1].transpose(1, 2)), harmonics(net.output[:1])
         return dict(beta=layers[1].amplitude, d=wrap(2 * layers[0].phase - layers[1].phase))
 
     curves = train(
-        net,
-        table,
-        s["steps"],
-        probe=watch,
-        probes=range(0, s["steps"] + 1, max(1, s["steps"] // 60)),
-        **options,
+        net, table, s["steps"], probe=watch, probes=range(0, s["steps"] + 1, max(1, s["steps"] // 60)), **options
     )
     end = read(net)[1].amplitude.cpu().numpy()
     flat = (-1, z.shape[-1])
@@ -727,13 +697,9 @@ chapter.measure(
             agreement(descent, descent.flow, descent.passed)
         ),
         "share of neurons that passed the level": estimate.mean(descent.passed.mean(1)),
-        "trained with AdamW, all neurons: agreement with the flow": estimate.mean(
-            agreement(quadratic, quadratic.flow)
-        ),
+        "trained with AdamW, all neurons: agreement with the flow": estimate.mean(agreement(quadratic, quadratic.flow)),
         **{
-            f"trained from s = {scale}, all neurons: agreement with the flow": estimate.mean(
-                agreement(run, run.flow)
-            )
+            f"trained from s = {scale}, all neurons: agreement with the flow": estimate.mean(agreement(run, run.flow))
             for scale, run in larger.items()
         },
     },
@@ -780,9 +746,7 @@ chapter.measure(
         "largest drift of α² - 2β², relative": exactly(drifts[0], "largest of all"),
         "largest drift of α²β sin D, relative": exactly(drifts[1], "largest of all"),
         **{
-            f"{name}: share with |D| < 0.05 at the end": exactly(
-                share, "share of all frequencies", tolerance=1e-3
-            )
+            f"{name}: share with |D| < 0.05 at the end": exactly(share, "share of all frequencies", tolerance=1e-3)
             for name, share in aligned.items()
         },
         "trained z² network: share of power at the frequency of the start, lower of both layers": estimate.mean(
@@ -799,9 +763,7 @@ with figures.figure(columns=3, size=(11, 3.2)) as (fig, axes):
     columns = {"step": [], "frequency": [], "beta": [], "misalignment": []}
     best = int(beta[-1, shown].argmax())
     for k in [*(k for k in range(K) if k != best), best]:
-        style = (
-            dict(color=figures.PALETTE[1], lw=2) if k == best else dict(color="gray", lw=0.8, alpha=0.7)
-        )
+        style = dict(color=figures.PALETTE[1], lw=2) if k == best else dict(color="gray", lw=0.8, alpha=0.7)
         axes[0].plot(step_time, beta[:, shown, k], label=f"k = {k + 1}" if k == best else None, **style)
         axes[1].plot(step_time, np.abs(d[:, shown, k]), **style)
         figures.fill(columns, descent.curves.steps, k + 1, beta[:, shown, k], np.abs(d[:, shown, k]))
@@ -817,13 +779,8 @@ with figures.figure(columns=3, size=(11, 3.2)) as (fig, axes):
     axes[0].set(yscale="log", xlabel="time (rate × step)", ylabel="$\\beta_k$")
     axes[0].legend()
     axes[1].set(xlabel="time (rate × step)", ylabel="$|D_k|$", ylim=(0, np.pi))
-    names = {
-        "flow": "flow",
-        "closest": "smallest\n$|D|$",
-        "largest": "largest\n$\\alpha$",
-        "shuffled": "other\nneuron",
-    }
-    figures.bars(axes[2], {"all": {label: estimate.mean(agreed[n]) for n, label in names.items()}})
+    names = {"flow": "flow", "closest": "smallest\n$|D|$", "largest": "largest\n$\\alpha$", "shuffled": "other\nneuron"}
+    figures.grouped_bars(axes[2], {"all": {label: estimate.mean(agreed[n]) for n, label in names.items()}})
     axes[2].axhline(1 / K, color="gray", ls=":")
     axes[2].set(ylabel="winners predicted", ylim=(0, 1))
     figure_1 = chapter.figure(
@@ -867,17 +824,14 @@ def cosine_reading(net):
         "share of neurons with one frequency in both layers": (k1 == k2).float().mean(1),
         "median |sin D|": sin_d.median(1).values,
         "fewest neurons at a frequency": counts.amin(1),
-        "χ² of the frequency counts / (K - 1)": ((counts - expected) ** 2 / expected).sum(1)
-        / (counts.shape[1] - 1),
+        "χ² of the frequency counts / (K - 1)": ((counts - expected) ** 2 / expected).sum(1) / (counts.shape[1] - 1),
     }
     found["share of neurons whose second frequency is three times the first"] = (
         (second == torch.minimum(triple, p - triple)).float().mean(1)
     )
     for i in (1, 2, 3, 4):
         sums = torch.einsum("smk,sm->sk", member, torch.polar(torch.ones_like(phi), i * phi))
-        found[f"phases, order {i}: n |mean exp(i {i} φ)|²"] = (
-            sums.abs() ** 2 / counts.clamp(min=1)
-        ).mean(1)
+        found[f"phases, order {i}: n |mean exp(i {i} φ)|²"] = (sums.abs() ** 2 / counts.clamp(min=1)).mean(1)
     return {name: value.cpu().numpy() for name, value in found.items()}
 
 
@@ -992,12 +946,7 @@ with figures.figure(columns=3, size=(11, 3.4)) as (fig, axes):
         x2, y2 = (torch.remainder(v.gather(1, own)[:, 0], 2 * torch.pi) for v in (2 * phi, psi))
         ax.plot(x2, y2, ".", ms=3, color=figures.PALETTE[0], rasterized=True)
         ax.plot([0, 2 * np.pi], [0, 2 * np.pi], color="gray", ls=":")
-        ax.set(
-            xlabel="$2\\varphi$ mod $2\\pi$",
-            ylabel="$\\psi$ mod $2\\pi$",
-            title=f"{when} training",
-            aspect="equal",
-        )
+        ax.set(xlabel="$2\\varphi$ mod $2\\pi$", ylabel="$\\psi$ mod $2\\pi$", title=f"{when} training", aspect="equal")
         figures.fill(columns, when, np.arange(len(own)), own[:, 0] + 1, x2, y2)
         counts = np.bincount(own[:, 0], minlength=K)
     axes[2].bar(np.arange(1, K + 1), counts, color=figures.PALETTE[0])
@@ -1038,12 +987,7 @@ def grok(p, width, decay, key="grokking", activation=torch.relu, labels=None, **
         return dict(train=train, test=test, ipr=mean_ipr(net), norm=norm)
 
     curves = train(
-        net,
-        table,
-        s["steps"],
-        probe=watch,
-        probes=range(0, s["steps"] + 1, s["every"]),
-        **adam(s["lr"], decay),
+        net, table, s["steps"], probe=watch, probes=range(0, s["steps"] + 1, s["every"]), **adam(s["lr"], decay)
     )
     t95 = {name: onset(curves.steps, curves[name], 0.95) for name in ("train", "test")}
     return SimpleNamespace(curves=curves, t95=t95, share=table.mirrored().cpu().numpy())
@@ -1090,13 +1034,9 @@ for p, run in runs.items():
     steps, norm = run.curves.steps, run.curves["norm"]
     late = np.where(steps[:, None] >= second.step, norm, 0)
     measured["c4b"] |= {
-        f"p = {p}: norm at the end / at its peak after t95(test)": estimate.mean(
-            norm[-1] / late.max(0)
-        ),
+        f"p = {p}: norm at the end / at its peak after t95(test)": estimate.mean(norm[-1] / late.max(0)),
         f"p = {p}: step of that peak": estimate.median(steps[late.argmax(0)]),
-        f"p = {p}: norm at the end / at t95(test)": estimate.mean(
-            norm[-1] / at(run, "norm", second.step)
-        ),
+        f"p = {p}: norm at the end / at t95(test)": estimate.mean(norm[-1] / at(run, "norm", second.step)),
         f"p = {p}: median t95(test) / logged": estimate.median(second.step / LOGGED_T95[p]),
     }
     seen = plateau(run)
@@ -1174,17 +1114,10 @@ with figures.figure(columns=2, size=(10, 3.6)) as (fig, axes):
         c = run.curves
         keep = np.unique(np.searchsorted(c.steps, log_spaced(c.steps[-1], 100)))
         keep = keep[keep < len(c.steps)]
-        figures.fill(
-            columns,
-            name,
-            c.steps[keep],
-            *(c[v][keep].mean(1) for v in ("train", "test", "ipr", "norm")),
-        )
+        figures.fill(columns, name, c.steps[keep], *(c[v][keep].mean(1) for v in ("train", "test", "ipr", "norm")))
     for i, (name, run) in enumerate(list(arms.items())[:2]):
         c, color = run.curves, figures.PALETTE[i]
-        axes[0].plot(
-            c.steps[1:], c["train"][1:].mean(1), color=color, ls="--", label=f"{name}, training"
-        )
+        axes[0].plot(c.steps[1:], c["train"][1:].mean(1), color=color, ls="--", label=f"{name}, training")
         axes[0].plot(c.steps[1:], c["test"][1:].mean(1), color=color, label=f"{name}, test")
         axes[1].plot(c.steps[1:], c["ipr"][1:].mean(1), color=color, label=name)
     axes[0].axhline(g["share"] * (1 - 1 / last), color="gray", ls=":", label="mirrored pairs")
@@ -1193,9 +1126,7 @@ with figures.figure(columns=2, size=(10, 3.6)) as (fig, axes):
     norm_axis = axes[1].twinx()
     norm_axis.spines["right"].set_visible(True)
     for i, run in enumerate((decayed, plain)):
-        norm_axis.plot(
-            run.curves.steps[1:], run.curves["norm"][1:].mean(1), color=figures.PALETTE[i], ls=":"
-        )
+        norm_axis.plot(run.curves.steps[1:], run.curves["norm"][1:].mean(1), color=figures.PALETTE[i], ls=":")
     norm_axis.set(ylabel="norm of the weights (dotted)")
     axes[1].set(xscale="log", xlabel="step", ylabel="inverse participation ratio", ylim=(0, 1))
     axes[1].legend(fontsize="small", loc="upper left")
@@ -1207,10 +1138,7 @@ with figures.figure(columns=2, size=(10, 3.6)) as (fig, axes):
         "to the top while the spectrum becomes sparse. Without decay it lags behind and the spectrum stays less sparse.",
         columns,
         explore=Explore(
-            x="step",
-            y=("training accuracy", "test accuracy", "participation ratio"),
-            choose="run",
-            log="x",
+            x="step", y=("training accuracy", "test accuracy", "participation ratio"), choose="run", log="x"
         ),
     )
 figure_4

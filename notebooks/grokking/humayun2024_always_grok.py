@@ -92,8 +92,7 @@ chapter.control(
         "adversarial accuracy, least squares": reported(),
     },
     note="Final LC is a mean of three probes, so the first ratio is below 1 for a curve that only climbs, too; the last "
-    "LC is that of one probe. A gain of exactly 0 counts: the network may be at 0 from the baseline on. "
-    + PILOT,
+    "LC is that of one probe. A gain of exactly 0 counts: the network may be at 0 from the baseline on. " + PILOT,
 )
 chapter.control(
     "frozen",
@@ -123,8 +122,7 @@ chapter.claim(
     needs=("linear", "frozen"),
     note=f"Attack of size {JUDGED}. A seed without a gain counts as ratio 0. In the rows of robustness 'memorises' means "
     "t_clean and 'generalises' means t_rob; a seed without a gain counts there with its last step. All attacks together: "
-    "an image counts as resisted if the judged attack, the stronger ones and the one of step 1000 all fail. "
-    + PILOT,
+    "an image counts as resisted if the judged attack, the stronger ones and the one of step 1000 all fail. " + PILOT,
 )
 chapter.claim(
     "c2",
@@ -145,10 +143,7 @@ chapter.claim(
 chapter.claim(
     "c3",
     "The second descent of LC comes before the rise of robustness and goes along with it.",
-    {
-        "smallest t_rob / step of largest LC": above(1),
-        "rank correlation of LC and adversarial accuracy": below(-0.6),
-    },
+    {"smallest t_rob / step of largest LC": above(1), "rank correlation of LC and adversarial accuracy": below(-0.6)},
     paper="always precedes",
     source="Section 3.1",
     needs=("linear", "frozen"),
@@ -174,11 +169,7 @@ RATIO = "step of largest LC, random labels / true labels"
 chapter.claim(
     "c5",
     "Memorising random labels delays the migration.",
-    {
-        RATIO: above(1),
-        "second descent with random labels": reported(),
-        "gain with random labels": reported(),
-    },
+    {RATIO: above(1), "second descent with random labels": reported(), "gain with random labels": reported()},
     paper="no figures; direction only",
     source="Figure 13, Table 1",
     needs=("frozen",),
@@ -290,9 +281,7 @@ def redrawn(labels, share):
 def batches(x, y, key):
     """Minibatches (S, B, d), (S, B, 10): each epoch shuffled once and then cut."""
     first = torch.arange(len(x))[:, None] * x.shape[1]
-    for order in Minibatches(
-        [torch_generator(i, key, "batches") for i in seeds], x.shape[1], x.shape[1]
-    ):
+    for order in Minibatches([torch_generator(i, key, "batches") for i in seeds], x.shape[1], x.shape[1]):
         rows = (order + first).flatten().to(device)
         parts = (t.flatten(0, 1).index_select(0, rows).view_as(t).split(sizes.batch, 1) for t in (x, y))
         yield from zip(*parts, strict=True)
@@ -404,11 +393,7 @@ def boundary_count(layers):
             middle = (first + second) / 2
             same = (predicted(middle) == here)[..., None]
             first, second = torch.where(same, middle, first), torch.where(same, second, middle)
-        counts = (
-            local_complexity(layers, second, frame, c["radius"], numbers=BLOCK)[..., :-1]
-            .sum(-1)
-            .double()
-        )
+        counts = local_complexity(layers, second, frame, c["radius"], numbers=BLOCK)[..., :-1].sum(-1).double()
         return (counts * usable).sum(1) / usable.sum(1)
 
 
@@ -447,9 +432,7 @@ def robustness(steps, clean, attacked):
         found.append((t_clean, baseline, final, final - baseline, t_rob, window))
     *numbers, windows = zip(*found, strict=True)
     names = ("clean", "baseline", "final", "gain", "rob")
-    return SimpleNamespace(
-        **dict(zip(names, np.array(numbers), strict=True)), windows=np.array(windows)
-    )
+    return SimpleNamespace(**dict(zip(names, np.array(numbers), strict=True)), windows=np.array(windows))
 
 
 def phases(steps, counts, after):
@@ -458,10 +441,7 @@ def phases(steps, counts, after):
     top, peak = late.max(0), late.argmax(0)
     low = np.array([c[: max(p, 1)].min() for c, p in zip(counts.T, peak, strict=True)])
     return SimpleNamespace(
-        step=steps[peak],
-        ascent=(top - low) / top,
-        fall=(top - counts[-3:].mean(0)) / top,
-        first=1 - low / counts[0],
+        step=steps[peak], ascent=(top - low) / top, fall=(top - counts[-3:].mean(0)) / top, first=1 - low / counts[0]
     )
 
 
@@ -470,9 +450,7 @@ migration = phases(steps, run["LC train"], robust.clean)
 
 
 def worst(values):
-    return estimate.exact(
-        min(values), len(values), tolerance=0.5 * abs(min(values)), method="smallest of all seeds"
-    )
+    return estimate.exact(min(values), len(values), tolerance=0.5 * abs(min(values)), method="smallest of all seeds")
 
 
 def resisted(layers):
@@ -532,13 +510,9 @@ with figures.figure(columns=2, size=(9, 4)) as (fig, axes):
         axes[1].plot(steps[1:], run[f"attack {JUDGED}"][1:, k], color=figures.PALETTE[k % 6], lw=1)
         axes[1].axvline(max(1, robust.clean[k]), color=figures.PALETTE[k % 6], lw=0.6, ls=":")
         figures.fill(columns, steps, f"attack {JUDGED}, seed {i}", run[f"attack {JUDGED}"][:, k])
-    axes[0].set(
-        xscale="log", xlabel="step", ylabel="accuracy", ylim=(0, 1.02), title="means over seeds"
-    )
+    axes[0].set(xscale="log", xlabel="step", ylabel="accuracy", ylim=(0, 1.02), title="means over seeds")
     axes[1].set(xscale="log", xlabel="step", ylim=(0, None), title=f"attack {JUDGED}, each seed")
-    fig.legend(
-        *axes[0].get_legend_handles_labels(), fontsize="small", loc="outside lower center", ncols=3
-    )
+    fig.legend(*axes[0].get_legend_handles_labels(), fontsize="small", loc="outside lower center", ncols=3)
     figure_1 = chapter.figure(
         fig,
         "Left: accuracy on training images, on test images, and on attacked test images. The dashed curve is the accuracy on "
@@ -567,16 +541,12 @@ chapter.measure(
         "second descent at the smaller radius": estimate.mean(
             phases(steps, run["LC smaller radius"], robust.clean).fall
         ),
-        "second descent with the output layer": estimate.mean(
-            phases(steps, run["LC with output"], robust.clean).fall
-        ),
+        "second descent with the output layer": estimate.mean(phases(steps, run["LC with output"], robust.clean).fall),
     },
 )
 together = [
     stats.spearmanr(counts[steps >= t], attacked[steps >= t]).statistic
-    for counts, attacked, t in zip(
-        run["LC train"].T, run[f"attack {JUDGED}"].T, robust.clean, strict=True
-    )
+    for counts, attacked, t in zip(run["LC train"].T, run[f"attack {JUDGED}"].T, robust.clean, strict=True)
 ]
 chapter.measure(
     "c3",
@@ -594,9 +564,7 @@ end = {
     "boundary": run["LC boundary"][-3:].mean(0),
 }
 fitted = (run["train"] == 1).any(0)
-interpolation = np.where(
-    fitted, (run["train"] == 1).argmax(0), len(steps) - 1
-)  # index of the probe, (S,)
+interpolation = np.where(fitted, (run["train"] == 1).argmax(0), len(steps) - 1)  # index of the probe, (S,)
 each = np.arange(len(seeds))
 before = (run["LC boundary"] / run["LC test"])[interpolation, each]
 after = end["boundary"] / run["LC test"][-3:].mean(0)  # of the same points as before
@@ -619,13 +587,9 @@ with figures.figure(size=(7.5, 3.6)) as (fig, ax):
         curve = run[f"LC {place}"]
         mean, reach = curve.mean(1), quantile * curve.std(1, ddof=1) / len(seeds) ** 0.5
         ax.plot(steps[1:], mean[1:], color=figures.PALETTE[k], label=f"{place} points")
-        ax.fill_between(
-            steps[1:], (mean - reach)[1:], (mean + reach)[1:], color=figures.PALETTE[k], alpha=0.2, lw=0
-        )
+        ax.fill_between(steps[1:], (mean - reach)[1:], (mean + reach)[1:], color=figures.PALETTE[k], alpha=0.2, lw=0)
         defined = np.isfinite(mean)
-        figures.fill(
-            columns, steps[defined], place, *(v[defined] for v in (mean, mean - reach, mean + reach))
-        )
+        figures.fill(columns, steps[defined], place, *(v[defined] for v in (mean, mean - reach, mean + reach)))
     ax.axvline(np.median(steps[interpolation]), color="gray", ls=":", lw=1)
     ax.set(xscale="log", xlabel="step", ylabel="local complexity", ylim=(0, None))
     ax.legend(fontsize="small")
@@ -686,9 +650,7 @@ chapter.measure(
         "gain": estimate.mean(linear.robust.gain),
         "last LC / largest LC": estimate.mean(linear.LC[-1] / linear.LC.max(0)),
         "adversarial accuracy, baseline": estimate.mean(linear.robust.baseline),
-        "adversarial accuracy, least squares": estimate.mean(
-            adversarial(squares, activation=straight).cpu().numpy()
-        ),
+        "adversarial accuracy, least squares": estimate.mean(adversarial(squares, activation=straight).cpu().numpy()),
     },
 )
 late = (robust.rob > linear.steps[-1]).sum()
@@ -706,8 +668,7 @@ change = {
     ],
 }
 chapter.measure(
-    "frozen",
-    **{k: estimate.exact(np.abs(v).max(), tolerance=1e-9, method="largest") for k, v in change.items()},
+    "frozen", **{k: estimate.exact(np.abs(v).max(), tolerance=1e-9, method="largest") for k, v in change.items()}
 )
 
 
@@ -716,9 +677,7 @@ def pushed(nets):
     walk, g = [initial("random steps")], torch_generator(seed, "directions")
     for old, new in zip(nets, nets[1:], strict=False):
         moved = []
-        for here, a, b in zip(
-            *([p for layer in n for p in layer] for n in (walk[-1], old, new)), strict=True
-        ):
+        for here, a, b in zip(*([p for layer in n for p in layer] for n in (walk[-1], old, new)), strict=True):
             push = torch.randn(a.shape, generator=g).to(device)
             far, length = (t.flatten(1).norm(dim=1) for t in (b - a, push))
             moved.append(here + push * (far / length).view(-1, *[1] * (a.ndim - 1)))
@@ -801,18 +760,14 @@ if FULL:
                 arrived.over(onset(large.steps, large.train, 1.0))
             ),
             "early fall of LC": estimate.mean(
-                [
-                    1 - LC[large.steps <= t].min() / LC[0]
-                    for LC, t in zip(large.LC.T, early, strict=True)
-                ]
+                [1 - LC[large.steps <= t].min() / LC[0] for LC, t in zip(large.LC.T, early, strict=True)]
             ),
             "gain": estimate.mean(large.robust.gain),
         },
     )
 else:
     chapter.not_tested(
-        "c6",
-        "on the small images a network with such weights does not fit the training data within the quick profile",
+        "c6", "on the small images a network with such weights does not fit the training data within the quick profile"
     )
 
 # %% tags=["hide-input"]
@@ -866,22 +821,9 @@ with figures.figure(columns=2, size=(8.5, 4)) as (fig, axes):
     for ax, t in zip(axes, (interpolation[0], len(steps) - 1), strict=True):
         switched, predicted = cuts(nets[t])
         extent = [middle[0] - half, middle[0] + half, middle[1] - half, middle[1] + half]
-        ax.imshow(
-            np.ma.masked_equal(switched, 0),
-            origin="lower",
-            extent=extent,
-            cmap="winter_r",
-            vmin=0,
-            vmax=4,
-        )
+        ax.imshow(np.ma.masked_equal(switched, 0), origin="lower", extent=extent, cmap="winter_r", vmin=0, vmax=4)
         for one in np.unique(predicted):
-            ax.contour(
-                *np.moveaxis(grid, -1, 0),
-                predicted == one,
-                [0.5],
-                colors=figures.PALETTE[1],
-                linewidths=1.5,
-            )
+            ax.contour(*np.moveaxis(grid, -1, 0), predicted == one, [0.5], colors=figures.PALETTE[1], linewidths=1.5)
         ax.scatter(*flat.T, color=figures.PALETTE[1], marker="o", zorder=3)
         ax.set(title=f"step {steps[t]}", xticks=[], yticks=[])
         place = np.indices(switched.shape).reshape(2, -1)

@@ -237,20 +237,12 @@ training = modular.split(len(table), sizes.share, [torch_generator(i, "split") f
 chosen = torch.stack([m.nonzero().squeeze(1) for m in training]).to(device)
 table, training = table.to(device), training.to(device)
 pairs, classes = table[chosen], target[chosen]  # (S, n, 2), (S, n)
-SHAPES = (
-    (p, sizes.embedding),
-    (sizes.embedding, sizes.hidden),
-    (sizes.hidden, sizes.embedding),
-    (sizes.embedding, p),
-)
+SHAPES = ((p, sizes.embedding), (sizes.embedding, sizes.hidden), (sizes.hidden, sizes.embedding), (sizes.embedding, p))
 
 
 def initial(key="weights"):
     drawn = [torch_generator(i, key) for i in seeds]
-    return [
-        torch.stack([torch.randn(d, n, generator=g) / d**0.5 for g in drawn]).to(device)
-        for d, n in SHAPES
-    ]
+    return [torch.stack([torch.randn(d, n, generator=g) / d**0.5 for g in drawn]).to(device) for d, n in SHAPES]
 
 
 def logits(weights, pairs):
@@ -286,9 +278,7 @@ def train(start, *, masks=None, decay=1.0, epochs=None, stop=True, seen=None):
     """An arm: train a copy of ``start`` with the masked weights held at zero; epochs of memorising and generalising."""
     epochs = epochs or sizes.window
     masks = None if masks is None else [m.to(torch.float32) for m in masks]
-    weights = [
-        w.clone() if masks is None else w * m for w, m in zip(start, masks or start, strict=True)
-    ]
+    weights = [w.clone() if masks is None else w * m for w, m in zip(start, masks or start, strict=True)]
 
     def hold(weights):
         for w, m in zip(weights, masks, strict=True):
@@ -383,9 +373,7 @@ def flow(weights):
 
 random_scores = [torch_generator(i, "random mask") for i in seeds]
 scores = {
-    "random": lambda: [
-        torch.stack([torch.rand(s, generator=g) for g in random_scores]).to(device) for s in SHAPES
-    ],
+    "random": lambda: [torch.stack([torch.rand(s, generator=g) for g in random_scores]).to(device) for s in SHAPES],
     "SNIP": lambda: pruning.snip(loss, theta_0),
     "GraSP": lambda: pruning.grasp(cooled, theta_0),
     "SynFlow": lambda: pruning.synflow(flow, theta_0),
@@ -406,26 +394,20 @@ if FULL:
 arms["dense, no decay"] = train(theta_0, decay=0.0)
 arms["ticket, no decay"] = train(theta_0, masks=own, decay=0.0, stop=False)
 scan = {
-    k: train(
-        theta_0, masks=ticket(dense.weights, k), decay=0.0, epochs=sizes.scan_epochs, stop=False
-    ).final
+    k: train(theta_0, masks=ticket(dense.weights, k), decay=0.0, epochs=sizes.scan_epochs, stop=False).final
     for k in sizes.scan
 }
 
 
 # %%
 def ratio(first, second):
-    return estimate.paired_ratio(
-        np.maximum(arms[first].gen.step, 1), np.maximum(arms[second].gen.step, 1)
-    )
+    return estimate.paired_ratio(np.maximum(arms[first].gen.step, 1), np.maximum(arms[second].gen.step, 1))
 
 
 def over_dense(name):
     """t_gen against that of the dense network, both cut at the arm's last possible epoch."""
     horizon = sizes.shuffled if name in ("shuffled mask", "other seed's mask") else sizes.window
-    return estimate.paired_ratio(
-        np.maximum(arms[name].gen.step, 1), np.minimum(dense.gen.step, horizon)
-    )
+    return estimate.paired_ratio(np.maximum(arms[name].gen.step, 1), np.minimum(dense.gen.step, horizon))
 
 
 def tau(arm, failed):
@@ -458,10 +440,7 @@ for label, arm in (("dense", dense), ("ticket", best), ("random mask", arms["ran
 chapter.measure("c1", **delays)
 chapter.measure(
     "c2",
-    **{
-        f"t_gen dense with the ticket's {q} norm / ticket": ratio(f"{q} norm", TICKET)
-        for q in ("L1", "L2")
-    },
+    **{f"t_gen dense with the ticket's {q} norm / ticket": ratio(f"{q} norm", TICKET) for q in ("L1", "L2")},
     **{f"{q} norm, ticket's start / dense start": estimate.mean(v.cpu()) for q, v in shrink.items()},
 )
 chapter.measure(
@@ -477,10 +456,7 @@ if FULL:
     fixed = 2 * int(np.median(best.gen.step))
     early = [t for t in snapshots if t < dense.gen.step.max()]
     success = np.stack(
-        [
-            train(theta_0, masks=ticket(snapshots[t][0], 0.6), epochs=fixed, stop=False).final
-            for t in early
-        ]
+        [train(theta_0, masks=ticket(snapshots[t][0], 0.6), epochs=fixed, stop=False).final for t in early]
     )  # (times, S), like the next two
     then = np.stack([snapshots[t][1] for t in early])
     before = np.array(early)[:, None] < dense.gen.step
@@ -507,9 +483,7 @@ if FULL:
     critical = {"best rate from 0.75 to 0.85, final test accuracy": estimate.mean(scan[top])}
 else:
     critical = {
-        "final test accuracy, ticket minus dense": estimate.paired_difference(
-            arms["ticket, no decay"].final, without
-        )
+        "final test accuracy, ticket minus dense": estimate.paired_difference(arms["ticket, no decay"].final, without)
     }
 chapter.measure("c6", **critical, **{"final test accuracy, dense": estimate.mean(without)})
 chapter.measure("no-decay", **{"final test accuracy": estimate.mean(without)})
@@ -529,14 +503,7 @@ with figures.figure(size=(7, 3.4)) as (fig, ax):
         at, train_mean, test_mean = curves.steps, curves["train"].mean(1), curves["test"].mean(1)
         ax.plot(at + 1, train_mean, "--", color=figures.PALETTE[k], lw=1)
         ax.plot(
-            at + 1,
-            test_mean,
-            "-",
-            color=figures.PALETTE[k],
-            label=name,
-            marker=figures.MARKERS[k],
-            markevery=0.1,
-            ms=4,
+            at + 1, test_mean, "-", color=figures.PALETTE[k], label=name, marker=figures.MARKERS[k], markevery=0.1, ms=4
         )
         figures.fill(columns, name, at, train_mean, test_mean)
     ax.set(xscale="log", xlabel="epoch + 1", ylabel="accuracy")
@@ -548,9 +515,7 @@ with figures.figure(size=(7, 3.4)) as (fig, ax):
         f"{best.mem} and {best.gen}.",
         "Curves against epochs on a logarithmic axis. Median epochs of 95 % on training pairs and on test pairs (a network that does not "
         "get there counts with the last epoch of its arm): "
-        + "; ".join(
-            f"{n} {np.median(arms[n].mem.step):g} and {np.median(arms[n].gen.step):g}" for n in drawn
-        )
+        + "; ".join(f"{n} {np.median(arms[n].mem.step):g} and {np.median(arms[n].gen.step):g}" for n in drawn)
         + ".",
         columns,
         explore=Explore("epoch", ("train", "test"), by="arm", log="x"),
@@ -579,9 +544,7 @@ with figures.figure(columns=2, size=(9, 4.6), sharey=True, width_ratios=(2, 1)) 
         arm, e = arms[name], middle[name]
         at = np.full(len(seeds), row)
         for there, face in ((arm.gen.reached, figures.PALETTE[0]), (~arm.gen.reached, "none")):
-            axes[0].plot(
-                arm.gen.step[there], at[there], "o", mfc=face, mec=figures.PALETTE[0], ms=5, alpha=0.8
-            )
+            axes[0].plot(arm.gen.step[there], at[there], "o", mfc=face, mec=figures.PALETTE[0], ms=5, alpha=0.8)
         axes[0].plot((e.low, e.high), (row - 0.35, row - 0.35), "-", color=figures.PALETTE[0], lw=1)
         axes[0].plot(e.value, row - 0.35, "|", color=figures.PALETTE[0], ms=5)
         there = arm.mem.reached
@@ -600,18 +563,12 @@ with figures.figure(columns=2, size=(9, 4.6), sharey=True, width_ratios=(2, 1)) 
         ends = e.value, e.low, e.high
         figures.fill(columns, name, seeds, arm.mem.step, there, arm.gen.step, arm.gen.reached, *ends,
                    arm.final, l1, l2)  # fmt: skip
-    axes[0].set(
-        xscale="log", xlabel="epoch of 95 % accuracy", yticks=range(len(names)), yticklabels=names
-    )
+    axes[0].set(xscale="log", xlabel="epoch of 95 % accuracy", yticks=range(len(names)), yticklabels=names)
     axes[1].set(xscale="log", xlabel="norm at the end")
     axes[1].legend()
     every = [n for n in arms if arms[n].gen.reached.all()]
     never = [n for n in arms if not arms[n].gen.reached.any()]
-    spread = {
-        q: max(v) / min(v)
-        for q in ("l1", "l2")
-        for v in [[getattr(a, q).mean() for a in arms.values()]]
-    }
+    spread = {q: max(v) / min(v) for q in ("l1", "l2") for v in [[getattr(a, q).mean() for a in arms.values()]]}
     figure_2 = chapter.figure(
         fig,
         "Left: first epoch with 95 % test accuracy, one dot per seed (open: not within the arm's window), and with 95 % training accuracy "
@@ -634,14 +591,7 @@ with figures.figure(size=(6, 3)) as (fig, ax):
         arm = dense if k == 0 else arms[f"ticket, k = {k}"]
         late = arm.mem.reached & ~arm.gen.reached
         for there, face in ((arm.gen.reached, figures.PALETTE[0]), (late, "none")):
-            ax.plot(
-                np.full(there.sum(), k),
-                arm.tau[there],
-                "o",
-                mfc=face,
-                mec=figures.PALETTE[0],
-                alpha=0.8,
-            )
+            ax.plot(np.full(there.sum(), k), arm.tau[there], "o", mfc=face, mec=figures.PALETTE[0], alpha=0.8)
         figures.fill(columns, k, seeds, arm.tau, arm.mem.reached, arm.gen.reached)
         drawn = arm.mem.reached
         texts.append(

@@ -71,10 +71,7 @@ ALL = SEEDS - 0.5
 chapter.control(
     "projection",
     "The projected gradient is orthogonal to the weights and as long as the gradient.",
-    {
-        "largest |cosine| with the weights": below(1e-5),
-        "largest relative change of the length": below(1e-5),
-    },
+    {"largest |cosine| with the weights": below(1e-5), "largest relative change of the length": below(1e-5)},
 )
 chapter.control(
     "random-direction",
@@ -144,8 +141,7 @@ chapter.claim(
     source="figure 2",
     note="Judged is the order, which alone was fixed before the run. This page at first also asked that less than 1 % of the "
     "sums collapse in double precision, within all epochs of the single-precision run (not so: a few per cent do towards its "
-    "end), then at the epoch of its half collapse (too close to call). Both shares are reported. "
-    + PILOT,
+    "end), then at the epoch of its half collapse (too close to call). Both shares are reported. " + PILOT,
 )
 chapter.claim(
     "c2b",
@@ -155,10 +151,7 @@ chapter.claim(
         for f in (0.6, 0.7)
         for a, b in ((32, 16), (64, 32))
     }
-    | {
-        f"{f:.0%}: seeds of {SEEDS} with half collapse in the order 16, 32, 64 bit": above(ALL)
-        for f in FRACTIONS
-    },
+    | {f"{f:.0%}: seeds of {SEEDS} with half collapse in the order 16, 32, 64 bit": above(ALL) for f in FRACTIONS},
     paper="float16 < float32 < float64",
     source="figure 2",
     needs=("emulated",),
@@ -199,9 +192,7 @@ chapter.claim(
     "c5",
     "With the gradient projected orthogonally to the weights the network generalises early, without decay.",
     {
-        f"seeds of {SEEDS} with test accuracy 0.95 by epoch {300 if FULL else 400}": above(
-            ALL if FULL else 3.5
-        ),
+        f"seeds of {SEEDS} with test accuracy 0.95 by epoch {300 if FULL else 400}": above(ALL if FULL else 3.5),
         "delay of the test accuracy, projected - weight decay, epochs": below(0),
         "projected, official wrapper's settings: seeds with test accuracy 0.95 in time": reported(),
     }
@@ -254,9 +245,7 @@ PAPER = SimpleNamespace(
 # fmt: on
 sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
 LARGE = not FULL or device.type == "cuda"
-NO_GPU = (
-    "tens of thousands of epochs on 12 769 pairs take days on a processor; no GPU was there: not run"
-)
+NO_GPU = "tens of thousands of epochs on 12 769 pairs take days on a processor; no GPU was there: not run"
 SHORT = "the effect on test accuracy takes tens of thousands of epochs: paper profile only"
 
 # %% [markdown]
@@ -270,9 +259,7 @@ print("bits   gap at which 1 + exp(-gap) rounds to 1")
 for dtype in (np.float16, np.float32, np.float64):
     gaps = np.linspace(0, 50, 200_001)
     first = gaps[np.argmax(dtype(1) + np.exp(-gaps).astype(dtype) == dtype(1))]
-    print(
-        f"{8 * dtype().itemsize:4} {first:8.2f}, half an epsilon: {-np.log(np.finfo(dtype).eps / 2):.2f}"
-    )
+    print(f"{8 * dtype().itemsize:4} {first:8.2f}, half an epsilon: {-np.log(np.finfo(dtype).eps / 2):.2f}")
 
 # %% [markdown]
 # The loss in a chosen precision is written out, one rounding per operation, because a library's kernel may work in more
@@ -310,12 +297,7 @@ cross_entropy = torch.nn.functional.cross_entropy(g, y, reduction="none")
 # losses are minus logarithms of probabilities, so this is the relative difference of the probabilities
 difference = (stablemax_terms(x, y)[0] - cross_entropy).abs().max()
 chapter.measure(
-    "c6",
-    **{
-        "largest relative difference": estimate.exact(
-            difference, len(x), tolerance=1e-12, method="largest"
-        )
-    },
+    "c6", **{"largest relative difference": estimate.exact(difference, len(x), tolerance=1e-12, method="largest")}
 )
 
 # %% [markdown]
@@ -335,9 +317,7 @@ def parity(i, count, key):
 
 
 def stack(key, count):
-    return (
-        torch.stack(v).to(device) for v in zip(*(parity(i, count, key) for i in seeds), strict=True)
-    )
+    return (torch.stack(v).to(device) for v in zip(*(parity(i, count, key) for i in seeds), strict=True))
 
 
 (train_x, train_y), (test_x, test_y) = stack("train", s["train"]), stack("test", s["test"])
@@ -367,9 +347,7 @@ def collapse(bits):
         network.stack,
         lambda: softmax_terms(network(train_x), train_y, bits)[0].float().mean(1),
         epochs,
-        partial(
-            torch.optim.AdamW, lr=s["lr"], betas=(0.9, 0.99), eps=s["eps"], weight_decay=0, fused=True
-        ),
+        partial(torch.optim.AdamW, lr=s["lr"], betas=(0.9, 0.99), eps=s["eps"], weight_decay=0, fused=True),
         probes=range(0, epochs + 1, 10 if bits == 16 else 50),
         probe=probe,
     )
@@ -380,12 +358,8 @@ single = digits[32]
 chapter.measure(
     "c1",
     **{
-        f"seeds of {SEEDS} in which 90 % of the sums collapse": estimate.count(
-            single["collapsed"].max(0) >= 0.9
-        ),
-        f"seeds of {SEEDS} in which 90 % of the losses are exactly zero": estimate.count(
-            single["zero"].max(0) >= 0.9
-        ),
+        f"seeds of {SEEDS} in which 90 % of the sums collapse": estimate.count(single["collapsed"].max(0) >= 0.9),
+        f"seeds of {SEEDS} in which 90 % of the losses are exactly zero": estimate.count(single["zero"].max(0) >= 0.9),
         "largest correct-class gradient of a sample with loss zero": estimate.exact(
             single["gradient"].max(), SEEDS, tolerance=1e-45, method="largest of all samples and probes"
         ),
@@ -401,23 +375,15 @@ def in_order(curves):
 
 
 half = {bits: onset(c.steps, c["collapsed"], 0.5) for bits, c in digits.items()}
-at_half = [
-    np.interp(t, digits[64].steps, v)
-    for t, v in zip(half[32].step, digits[64]["collapsed"].T, strict=True)
-]
+at_half = [np.interp(t, digits[64].steps, v) for t, v in zip(half[32].step, digits[64]["collapsed"].T, strict=True)]
 while_single = digits[64].steps <= single.steps[-1]
 chapter.measure(
     "c2",
     **{
-        f"seeds of {SEEDS} with half collapse in the order 16, 32, 64 bit": estimate.count(
-            in_order(digits)
-        ),
+        f"seeds of {SEEDS} with half collapse in the order 16, 32, 64 bit": estimate.count(in_order(digits)),
         "64 bit: share when half of the 32-bit sums have collapsed": estimate.mean(at_half),
         "64 bit: largest share within the epochs of the 32-bit run": estimate.exact(
-            digits[64]["collapsed"][while_single].max(),
-            SEEDS,
-            tolerance=0.01,
-            method="largest of all seeds",
+            digits[64]["collapsed"][while_single].max(), SEEDS, tolerance=0.01, method="largest of all seeds"
         ),
         "32 bit / 16 bit, epoch of half collapse": estimate.geometric_mean(half[32].over(half[16])),
         "64 bit / 32 bit, epoch of half collapse": estimate.geometric_mean(half[64].over(half[32])),
@@ -432,9 +398,7 @@ with figures.figure(columns=2, size=(9, 3.2)) as (fig, axes):
         for ax, name in zip(axes, ("collapsed", "test"), strict=True):
             ax.plot(c.steps + 1, c[name].mean(1), label=f"{bits} bit", **style)
         axes[0].plot(c.steps + 1, c["zero"].mean(1), ":", color=figures.PALETTE[k], lw=1)
-        figures.fill(
-            columns, bits, c.steps, c["test"].mean(1), c["collapsed"].mean(1), c["zero"].mean(1)
-        )
+        figures.fill(columns, bits, c.steps, c["test"].mean(1), c["collapsed"].mean(1), c["zero"].mean(1))
     axes[0].set(xscale="log", xlabel="epoch + 1", ylabel="share of training samples")
     axes[1].set(xscale="log", xlabel="epoch + 1", ylabel="test accuracy")
     axes[0].legend()
@@ -483,9 +447,7 @@ class Addition:
 
     def __init__(self, p, width, fraction, key):
         self.labels = modular.labels(modular.pairs(p), p).expand(SEEDS, -1).to(device)
-        self.training = modular.split(
-            p * p, fraction, [torch_generator(i, key, "split") for i in seeds]
-        ).to(device)
+        self.training = modular.split(p * p, fraction, [torch_generator(i, key, "split") for i in seeds]).to(device)
         self.count = self.training[0].sum()
         drawn = [torch_generator(i, key, "weights") for i in seeds]
 
@@ -493,11 +455,7 @@ class Addition:
             both = [torch.rand(rows, columns, generator=g) * 2 - 1 for g in drawn]
             return (torch.stack(both) / fan_in**0.5).to(device)
 
-        self.start = [
-            uniform(2 * p, width, 2 * p),
-            uniform(width, width, width),
-            uniform(width, p, width),
-        ]
+        self.start = [uniform(2 * p, width, 2 * p), uniform(width, width, width), uniform(width, p, width)]
 
     def logits(self, weights):
         first, hidden, output = weights
@@ -512,10 +470,7 @@ class Addition:
 
     def accuracies(self, weights):
         right = self.logits(weights).argmax(-1) == self.labels
-        return {
-            "train": self.share(right),
-            "test": (right & ~self.training).sum(1) / (~self.training).sum(1),
-        }
+        return {"train": self.share(right), "test": (right & ~self.training).sum(1) / (~self.training).sum(1)}
 
     def train(self, terms, epochs, *, lr, every, beta=0.99, eps=1e-25, decay=0.0, also=None, **options):
         """AdamW from the common start; curves of both accuracies and of what ``also`` adds, and the last weights."""
@@ -524,9 +479,7 @@ class Addition:
             weights,
             lambda: self.loss(weights, terms),
             epochs,
-            partial(
-                torch.optim.AdamW, lr=lr, betas=(0.9, beta), eps=eps, weight_decay=decay, fused=True
-            ),
+            partial(torch.optim.AdamW, lr=lr, betas=(0.9, beta), eps=eps, weight_decay=decay, fused=True),
             probes=range(0, epochs + 1, every),
             probe=lambda _: self.accuracies(weights) | (also(weights) if also else {}),
             **options,
@@ -554,9 +507,7 @@ if LARGE:
             gone = terms(task.logits(weights), task.labels)[1] == 1
             return {"collapsed": task.share(gone), "norm": norm}
 
-        return task.train(terms, s["epochs"], lr=s["lr"], every=s["every"], also=swallowed, **options)[
-            0
-        ]
+        return task.train(terms, s["epochs"], lr=s["lr"], every=s["every"], also=swallowed, **options)[0]
 
     stable, softmax = arm(stablemax_terms, beta=0.999), arm(single_precision)
     final = [c["test"][-1] for c in (stable, softmax)]
@@ -570,9 +521,7 @@ if LARGE:
             "largest share of collapsed sums": estimate.exact(
                 stable["collapsed"].max(), SEEDS, tolerance=1e-9, method="largest"
             ),
-            f"seeds of {SEEDS} in which the weights grow": estimate.count(
-                stable["norm"][-1] > stable["norm"][0]
-            ),
+            f"seeds of {SEEDS} in which the weights grow": estimate.count(stable["norm"][-1] > stable["norm"][0]),
             "softmax: largest share of collapsed sums": estimate.exact(
                 softmax["collapsed"].max(), SEEDS, tolerance=0.05, method="largest"
             ),
@@ -588,20 +537,9 @@ if LARGE:
         columns = {"loss": [], "epoch": [], "train": [], "test": [], "norm": []}
         for k, (name, c) in enumerate((("StableMax", stable), ("softmax, 32 bit", softmax))):
             axes[0].plot(c.steps, c["test"], color=figures.PALETTE[k], lw=0.8, alpha=0.5)
-            axes[0].plot(
-                c.steps,
-                c["test"].mean(1),
-                color=figures.PALETTE[k],
-                lw=2.5,
-                label=name,
-                ls=("-", "--")[k],
-            )
-            axes[1].plot(
-                c.steps, c["norm"].mean(1), color=figures.PALETTE[k], lw=2.5, ls=("-", "--")[k]
-            )
-            figures.fill(
-                columns, name, c.steps, c["train"].mean(1), c["test"].mean(1), c["norm"].mean(1)
-            )
+            axes[0].plot(c.steps, c["test"].mean(1), color=figures.PALETTE[k], lw=2.5, label=name, ls=("-", "--")[k])
+            axes[1].plot(c.steps, c["norm"].mean(1), color=figures.PALETTE[k], lw=2.5, ls=("-", "--")[k])
+            figures.fill(columns, name, c.steps, c["train"].mean(1), c["test"].mean(1), c["norm"].mean(1))
         axes[0].set(xlabel="epoch", ylabel="test accuracy")
         axes[1].set(xlabel="epoch", ylabel="norm of all weights")
         axes[0].legend()
@@ -687,9 +625,7 @@ if fit.reached.all():
         "c4",
         **{
             "cosine of -gradient and weights, 200 epochs after the fit": estimate.mean(aligned),
-            "the same minus its value at the start": estimate.paired_difference(
-                aligned, plain["output"][0]
-            ),
+            "the same minus its value at the start": estimate.paired_difference(aligned, plain["output"][0]),
             "the cosine at the fit": estimate.mean(at_fit),
             "the cosine at the end of the run": estimate.mean(plain["output"][-1]),
         },
@@ -711,11 +647,7 @@ chapter.measure(
         "projected, official wrapper's settings: seeds with test accuracy 0.95 in time": estimate.count(
             onsets["official"][1].reached
         ),
-        **{
-            key: value
-            for arm in ("projected", "decayed", "plain")
-            for key, value in delay(arm, *onsets[arm]).items()
-        },
+        **{key: value for arm in ("projected", "decayed", "plain") for key, value in delay(arm, *onsets[arm]).items()},
     },
 )
 chapter.measure("random-direction", **{"final test accuracy": estimate.mean(randomly["test"][-1])})
@@ -743,12 +675,8 @@ lengths = [(inner(o, o).sqrt() / inner(g, g).sqrt() - 1).abs().max() for o, g, _
 chapter.measure(
     "projection",
     **{
-        "largest |cosine| with the weights": estimate.exact(
-            max(cosines), SEEDS, tolerance=1e-5, method="largest"
-        ),
-        "largest relative change of the length": estimate.exact(
-            max(lengths), SEEDS, tolerance=1e-5, method="largest"
-        ),
+        "largest |cosine| with the weights": estimate.exact(max(cosines), SEEDS, tolerance=1e-5, method="largest"),
+        "largest relative change of the length": estimate.exact(max(lengths), SEEDS, tolerance=1e-5, method="largest"),
     },
 )
 before, first_loss = task.logits(weights).argmax(-1), task.loss(weights, single_precision).detach()
@@ -759,13 +687,7 @@ def along(weights):
         w.grad = inner(w.detach(), w.grad) / inner(w.detach(), w.detach()) * w.detach()
 
 
-descend(
-    weights,
-    lambda: task.loss(weights, single_precision),
-    20,
-    partial(torch.optim.SGD, lr=1.0),
-    adjust=along,
-)
+descend(weights, lambda: task.loss(weights, single_precision), 20, partial(torch.optim.SGD, lr=1.0), adjust=along)
 changed = (task.logits(weights).argmax(-1) != before).double().mean()
 if fitted:
     chapter.measure(
@@ -807,12 +729,7 @@ figure_3
 with figures.figure(size=(7, 3.2)) as (fig, ax):
     columns = {"arm": [], "epoch": [], "train": [], "test": []}
     for k, (name, c) in enumerate(
-        (
-            ("perpGrad", projected),
-            ("weight decay 1", decayed),
-            ("neither", plain),
-            ("random direction", randomly),
-        )
+        (("perpGrad", projected), ("weight decay 1", decayed), ("neither", plain), ("random direction", randomly))
     ):
         ax.plot(c.steps + 1, c["train"].mean(1), "--", lw=1, color=figures.PALETTE[k])
         ax.plot(
@@ -857,10 +774,7 @@ if sizes.precision and LARGE:
     runs = {}
     for f in FRACTIONS:
         task = Addition(s["p"], s["width"], f, "precision")
-        for name, terms in (
-            *((b, partial(softmax_terms, bits=b)) for b in BITS),
-            ("emulated", emulated),
-        ):
+        for name, terms in (*((b, partial(softmax_terms, bits=b)) for b in BITS), ("emulated", emulated)):
 
             def sums(weights, terms=terms, task=task):
                 loss, total = terms(task.logits(weights), task.labels)
@@ -878,16 +792,12 @@ if sizes.precision and LARGE:
         all_stop &= gone.reached.all()
         from_there = np.searchsorted(c.steps, gone.step)
         gain = [c["test"][j:, i].max() - c["test"][j, i] for i, j in enumerate(from_there)]
-        stopped |= {
-            f"{f:.0%} of the pairs: gain after half of the samples have collapsed": estimate.mean(gain)
-        } | {
-            f"{f:.0%} of the pairs: seeds of {SEEDS} in which 90 % of the {what}": estimate.count(
-                c[name].max(0) >= 0.9
-            )
+        stopped |= {f"{f:.0%} of the pairs: gain after half of the samples have collapsed": estimate.mean(gain)} | {
+            f"{f:.0%} of the pairs: seeds of {SEEDS} in which 90 % of the {what}": estimate.count(c[name].max(0) >= 0.9)
             for what, name in (("sums collapse", "collapsed"), ("losses are exactly zero", "zero"))
         }
-        gaps[f"{f:.0%}: seeds of {SEEDS} with half collapse in the order 16, 32, 64 bit"] = (
-            estimate.count(in_order({bits: runs[f, bits] for bits in BITS}))
+        gaps[f"{f:.0%}: seeds of {SEEDS} with half collapse in the order 16, 32, 64 bit"] = estimate.count(
+            in_order({bits: runs[f, bits] for bits in BITS})
         )
     gaps |= {
         f"{f:.0%}: {a} - {b} bit, final test accuracy": apart(f, a, b)
@@ -900,11 +810,7 @@ if sizes.precision and LARGE:
         chapter.not_tested("c1b", "in some runs not even half of the samples collapse")
     chapter.measure("c2b", **gaps)
     chapter.measure(
-        "emulated",
-        **{
-            f"{f:.0%}: emulated - 32 bit, final test accuracy": apart(f, "emulated", 32)
-            for f in FRACTIONS
-        },
+        "emulated", **{f"{f:.0%}: emulated - 32 bit, final test accuracy": apart(f, "emulated", 32) for f in FRACTIONS}
     )
 else:
     for name in ("c1b", "c2b", "emulated"):

@@ -193,9 +193,7 @@ chapter.claim(
     }
     | {f"{arm}: {what}": reported() for arm in ("decay", "no decay", "zero start") for what in DELAY}
     | (
-        {"final test accuracy without decay": below(0.2)}
-        if FULL
-        else {"final test accuracy without decay": reported()}
+        {"final test accuracy without decay": below(0.2)} if FULL else {"final test accuracy without decay": reported()}
     ),
     paper="M = 71: decay 2e-4 groks, 0 does not",
     source="figure 3",
@@ -205,10 +203,7 @@ chapter.claim(
 chapter.claim(
     "c5",
     "When some frequencies are learned, fresh neurons go to the missing ones.",
-    {
-        "share of fresh neurons on a missing frequency": above(0.98),
-        "largest |E_S / (M/4) - 1| of these": reported(),
-    },
+    {"share of fresh neurons on a missing frequency": above(0.98), "largest |E_S / (M/4) - 1| of these": reported()},
     paper="exact",
     source="theorem 7",
     needs=("no-top-down", "too-few-phases"),
@@ -265,9 +260,7 @@ def exponent(x, y):
     fit = stats.linregress(np.log(x), np.log(y))
     reach = float(stats.t.ppf(0.975, len(y) - 2) * np.nan_to_num(fit.stderr))  # no residual, no error
     method = "least-squares exponent, t-interval over moduli"
-    return Estimate(
-        fit.slope, fit.slope - reach, fit.slope + reach, len(y), method, (), max(reach, 1e-6)
-    )
+    return Estimate(fit.slope, fit.slope - reach, fit.slope + reach, len(y), method, (), max(reach, 1e-6))
 
 
 # %% [markdown]
@@ -356,9 +349,7 @@ for row, i in enumerate(chapter.seeds(s["draws"])):
                 small = [ridge.gradient(eta).norm().item() for eta in (1e-3, 1e-2, 1e-1)]
                 norm_slopes[-1].append(np.polyfit(np.log([1e-3, 1e-2, 1e-1]), np.log(small), 1)[0])
             if k == 32 or k >= 4 * n:
-                (kept_residual if k == 32 else zero).append(
-                    (ridge.least_squares().norm() / at.norm()).item()
-                )
+                (kept_residual if k == 32 else zero).append((ridge.least_squares().norm() / at.norm()).item())
 beyond = [c for c, k in enumerate(WIDTHS) if k > n_all]
 rises = np.diff(angles[n_all][:, beyond].mean(0))
 
@@ -431,25 +422,18 @@ for m in MODULI:
     shares[m], offs[m] = pure >= 0.999, np.abs(e / expected - 1)[pure >= 0.999]
     printed.extend(e[pure >= 0.999] / (expected[pure >= 0.999] / 4))
     if m % 2 == 0:
-        twice[m] = (
-            e[2 * k == m].mean() / e[2 * k != m].mean() if 0 < (2 * k == m).sum() < len(k) else 0.0
-        )
+        twice[m] = e[2 * k == m].mean() / e[2 * k != m].mean() if 0 < (2 * k == m).sum() < len(k) else 0.0
 chapter.measure(
     "c2",
     **{
-        f"M = {m}: share of starts that end in one frequency": estimate.exact(
-            v.mean(), len(v), tolerance=0.01
-        )
+        f"M = {m}: share of starts that end in one frequency": estimate.exact(v.mean(), len(v), tolerance=0.01)
         for m, v in shares.items()
     },
     **{
         f"M = {m}: largest |E / (M/4) - 1|, or M/2 at k = M/2": largest(v if len(v) else [1.0], 1e-4)
         for m, v in offs.items()
     },
-    **{
-        f"M = {m}: energy at k = M/2 / elsewhere": estimate.exact(v, tolerance=0.01)
-        for m, v in twice.items()
-    },
+    **{f"M = {m}: energy at k = M/2 / elsewhere": estimate.exact(v, tolerance=0.01) for m, v in twice.items()},
     **{
         "energy / printed constant M/16": estimate.exact(
             np.mean(printed or [0]), max(len(printed), 1), tolerance=0.01, method="mean"
@@ -501,11 +485,7 @@ with figures.figure(columns=2, size=(9, 3.2)) as (fig, axes):
         steps = np.unique(np.geomspace(1, len(climbs[m]), 60).astype(int)) - 1
         for j, k in enumerate(ended[m]):
             ax.plot(
-                steps + 1,
-                climbs[m][steps, j],
-                lw=1,
-                color=figures.PALETTE[(k - 1) % 6],
-                ls=("-", "--")[(k - 1) // 6],
+                steps + 1, climbs[m][steps, j], lw=1, color=figures.PALETTE[(k - 1) % 6], ls=("-", "--")[(k - 1) // 6]
             )
             figures.fill(columns, m, j, steps, climbs[m][steps, j], int(k))
         ax.axhline(m / 4, ls=":", color="gray", lw=1.5, label="M/4")
@@ -545,9 +525,7 @@ class Sample:
     def gradient(self, w):
         z = w.gather(1, self.a) + w.gather(1, self.b)
         square = z.square()
-        r = torch.zeros(len(w), self.m, dtype=w.dtype).scatter_add_(
-            1, self.y, square - square.mean(1, keepdim=True)
-        )
+        r = torch.zeros(len(w), self.m, dtype=w.dtype).scatter_add_(1, self.y, square - square.mean(1, keepdim=True))
         pull = r.gather(1, self.y)
         pull = 2 * (pull - pull.mean(1, keepdim=True)) * z
         return torch.zeros_like(w).scatter_add_(1, self.a, pull).scatter_add_(1, self.b, pull)
@@ -566,9 +544,7 @@ def planted(m, n, seeds, steps, shuffle=False):
         index = rng.permutation(m * m)[:n]
         chosen.append(index)
         labels.append(rng.permutation((index // m + index % m) % m))
-    sample = Sample(
-        m, torch.tensor(np.array(chosen)), torch.tensor(np.array(labels)) if shuffle else None
-    )
+    sample = Sample(m, torch.tensor(np.array(chosen)), torch.tensor(np.array(labels)) if shuffle else None)
     w = unit(torch.tensor(np.array(starts), dtype=torch.float32))
     for _ in range(steps):
         w = unit(w + 0.1 * unit(sample.gradient(w)))
@@ -594,12 +570,9 @@ if not FULL:
     half_kept = {c: np.array([bisect(m, c) for m in s["moduli"]]) for c in (0.9, 0.8, 0.95)}
     n50 = half_kept[0.9]
     base = s["moduli"][0]
-    true, shuffled = (
-        planted(base, base * base, plant_seeds, s["steps"], shuffle=v) for v in (False, True)
-    )
+    true, shuffled = (planted(base, base * base, plant_seeds, s["steps"], shuffle=v) for v in (False, True))
     chapter.measure(
-        "shuffled-labels",
-        **{"cosine, shuffled": estimate.mean(shuffled), "cosine, true labels": estimate.mean(true)},
+        "shuffled-labels", **{"cosine, shuffled": estimate.mean(shuffled), "cosine, true labels": estimate.mean(true)}
     )
     unexplained = [np.var(np.log(n50 / law)) for law in (moduli**2, moduli * np.log(moduli))]
     chapter.measure(
@@ -622,13 +595,8 @@ if not FULL:
     with figures.figure(columns=2, size=(9, 3.2)) as (fig, axes):
         columns = {"M": [], "pairs": [], "share kept": [], "n50": []}
         axes[0].plot(moduli, n50, "o", color=figures.PALETTE[0], label="$n_{50}$")
-        for law, style, label in (
-            (moduli * np.log(moduli), "-", "c M log M"),
-            (moduli**2.0, "--", "c M²"),
-        ):
-            axes[0].plot(
-                moduli, law * np.exp(np.log(n50 / law).mean()), style, color="gray", label=label
-            )
+        for law, style, label in ((moduli * np.log(moduli), "-", "c M log M"), (moduli**2.0, "--", "c M²")):
+            axes[0].plot(moduli, law * np.exp(np.log(n50 / law).mean()), style, color="gray", label=label)
         axes[0].set(xscale="log", yscale="log", xlabel="M", ylabel="pairs")
         axes[0].set_xticks(moduli, [str(v) for v in moduli], minor=False)
         axes[0].minorticks_off()
@@ -638,9 +606,7 @@ if not FULL:
         for k, m in enumerate(s["moduli"]):
             n = np.array(sorted(seen[m]))
             share = np.array([np.mean(seen[m][v] >= 0.9) for v in n])
-            axes[1].plot(
-                n / (m * np.log(m)), share, marker=figures.MARKERS[k % 6], label=f"M = {m}", lw=1
-            )
+            axes[1].plot(n / (m * np.log(m)), share, marker=figures.MARKERS[k % 6], label=f"M = {m}", lw=1)
             figures.fill(columns, m, n, share, n50[k])
         axes[1].axhline(0.5, ls=":", color="gray")
         axes[1].set(xlabel="pairs / (M log M)", ylabel="share of draws that keep the frequency")
@@ -727,15 +693,10 @@ chapter.measure(
         ),
     },
 )
-chapter.measure(
-    "no-top-down", **{"share on free frequencies": estimate.mean(outcomes["without"].hit.mean(1))}
-)
+chapter.measure("no-top-down", **{"share on free frequencies": estimate.mean(outcomes["without"].hit.mean(1))})
 chapter.measure(
     "too-few-phases",
-    **{
-        f"share of fresh neurons in one frequency, {n}": estimate.mean((v >= 0.999).mean(1))
-        for n, v in few.items()
-    },
+    **{f"share of fresh neurons in one frequency, {n}": estimate.mean((v >= 0.999).mean(1)) for n, v in few.items()},
     **{f"median purity, {n}": estimate.mean(np.median(v, 1)) for n, v in few.items()},
 )
 
@@ -758,21 +719,15 @@ chapter.measure(
 
 
 # %%
-def train_group(
-    m, pairs, width, lr, decay, epochs, every, *, seeds, zero=False, diagonal=False, share=None
-):
+def train_group(m, pairs, width, lr, decay, epochs, every, *, seeds, zero=False, diagonal=False, share=None):
     drawn = [torch_generator(i, "network", m) for i in seeds]
     table = modular.pairs(m).to(device)
     target = modular.labels(table, m)
-    training = modular.split(
-        m * m, share or pairs / m**2, [torch_generator(i, "split", m) for i in seeds]
-    ).to(device)
+    training = modular.split(m * m, share or pairs / m**2, [torch_generator(i, "split", m) for i in seeds]).to(device)
     count = training[0].sum()
 
     def uniform(rows, columns, fan_in):
-        return torch.stack(
-            [(torch.rand(rows, columns, generator=g) * 2 - 1) / fan_in**0.5 for g in drawn]
-        ).to(device)
+        return torch.stack([(torch.rand(rows, columns, generator=g) * 2 - 1) / fan_in**0.5 for g in drawn]).to(device)
 
     first, second, output = uniform(m, width, 2 * m), uniform(m, width, 2 * m), uniform(width, m, width)
     network = PairNetwork(first, second, torch.zeros_like(output) if zero else output, torch.square)
@@ -787,10 +742,7 @@ def train_group(
 
     def probe(_):
         right = network().argmax(-1) == target
-        values = {
-            "train": (right & training).sum(1) / count,
-            "test": (right & ~training).sum(1) / (m * m - count),
-        }
+        values = {"train": (right & training).sum(1) / count, "test": (right & ~training).sum(1) / (m * m - count)}
         if diagonal:
             f = network.hidden(table[chosen])
             f = f - f.mean(1, keepdim=True)
@@ -823,9 +775,7 @@ if LARGE:
         "no decay": train_group(**s | dict(decay=0.0), seeds=net_seeds),
         "zero start": train_group(**s, seeds=net_seeds, zero=True),
     }
-    fit, grok = (
-        onset(arms["decay"].steps, arms["decay"][n], v) for n, v in (("train", 0.99), ("test", 0.95))
-    )
+    fit, grok = (onset(arms["decay"].steps, arms["decay"][n], v) for n, v in (("train", 0.99), ("test", 0.95)))
     last = {name: c["test"][-1] for name, c in arms.items()}
     reached = {}
     for name, c in arms.items():
@@ -837,9 +787,7 @@ if LARGE:
             f"seeds of {SEEDS} that reach test accuracy 0.95 after train accuracy 0.99": estimate.count(
                 grok.reached & fit.reached & (grok.step > fit.step)
             ),
-            "final test accuracy, with decay - without": estimate.paired_difference(
-                last["decay"], last["no decay"]
-            ),
+            "final test accuracy, with decay - without": estimate.paired_difference(last["decay"], last["no decay"]),
             "final test accuracy without decay": estimate.mean(last["no decay"]),
             **reached,
         },
@@ -849,8 +797,8 @@ if LARGE:
         both = [arms["zero start"], arms["decay"]] if m == s["m"] else [
             train_group(**s | dict(m=m, pairs=round(2.7482 * np.log(m) * m)), seeds=net_seeds, zero=z) for z in (True, False)
         ]  # fmt: skip
-        sooner[f"M = {m}: epoch of test accuracy 0.5, zero start - standard"] = (
-            estimate.paired_difference(*(onset(c.steps, c["test"], 0.5).step for c in both))
+        sooner[f"M = {m}: epoch of test accuracy 0.5, zero start - standard"] = estimate.paired_difference(
+            *(onset(c.steps, c["test"], 0.5).step for c in both)
         )
     chapter.measure("c6", **sooner)
 else:
@@ -864,9 +812,7 @@ if sizes.diagonal:
     c = train_group(**s | dict(seeds=chapter.seeds(s["seeds"])), diagonal=True)
     for name in ("FᵀF", "FFᵀ"):
         correlated[f"off-diagonal / diagonal of {name} during training"] = largest(
-            c[name],
-            0.02,
-            f"root mean square, largest over {s['seeds']} networks and {s['epochs']} epochs",
+            c[name], 0.02, f"root mean square, largest over {s['seeds']} networks and {s['epochs']} epochs"
         )
 chapter.measure(
     "c1",
@@ -897,13 +843,9 @@ if FULL and LARGE:
     thresholds = []
     for m in s["moduli"]:
         ratios = 2.7482 * np.log(m) / m * np.linspace(0.5, 1.5, s["ratios"])
-        settings = {k: s[k] for k in ("width", "lr", "decay", "epochs")} | dict(
-            m=m, pairs=0, every=s["epochs"]
-        )
+        settings = {k: s[k] for k in ("width", "lr", "decay", "epochs")} | dict(m=m, pairs=0, every=s["epochs"])
         reached = [
-            train_group(**settings, seeds=chapter.seeds(s["seeds"]), share=min(r, 0.99))["test"][
-                -1
-            ].mean()
+            train_group(**settings, seeds=chapter.seeds(s["seeds"]), share=min(r, 0.99))["test"][-1].mean()
             for r in ratios
         ]
         print(
@@ -928,10 +870,7 @@ if FULL:
     cosines = [planted(m, m * m, chapter.seeds(16), 200, shuffle=v) for v in (True, False)]
     chapter.measure(
         "shuffled-labels",
-        **{
-            k: estimate.mean(v)
-            for k, v in zip(("cosine, shuffled", "cosine, true labels"), cosines, strict=True)
-        },
+        **{k: estimate.mean(v) for k, v in zip(("cosine, shuffled", "cosine, true labels"), cosines, strict=True)},
     )
 
 # %% tags=["hide-input"]
@@ -951,9 +890,7 @@ if LARGE:
                 axes[2].plot(c.steps[1:], mean["turn of V"][1:], "--", lw=1, **style)
                 axes[2].plot(c.steps[1:], mean["turn of W"][1:], **marked)
         for ax, label in zip(
-            axes,
-            ("accuracy", "norm of $G_F$", f"1 - cosine over {sizes.trained['every']} epochs"),
-            strict=True,
+            axes, ("accuracy", "norm of $G_F$", f"1 - cosine over {sizes.trained['every']} epochs"), strict=True
         ):
             ax.set(xlabel="epoch", ylabel=label)
         axes[0].legend()
@@ -980,20 +917,9 @@ with figures.figure(columns=2, size=(8, 2.8), sharey=True) as (fig, axes):
             share = np.bincount(row, minlength=k_all + 1)[1:] / len(row)
             full = np.isin(np.arange(1, k_all + 1), taken[d])
             at = np.arange(1, k_all + 1) + 0.12 * (d - (len(o.k) - 1) / 2)
+            ax.bar(at[~full], share[~full], 0.11, color=figures.PALETTE[0], label="missing" if d == 0 else None)
             ax.bar(
-                at[~full],
-                share[~full],
-                0.11,
-                color=figures.PALETTE[0],
-                label="missing" if d == 0 else None,
-            )
-            ax.bar(
-                at[full],
-                share[full],
-                0.11,
-                color=figures.PALETTE[1],
-                hatch="//",
-                label="learned" if d == 0 else None,
+                at[full], share[full], 0.11, color=figures.PALETTE[1], hatch="//", label="learned" if d == 0 else None
             )
             figures.fill(columns, name, d, np.arange(1, k_all + 1), full, share)
         ax.set(xlabel="frequency k", title=f"{name} the top-down term")

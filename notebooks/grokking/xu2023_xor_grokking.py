@@ -113,11 +113,7 @@ chapter.claim(
     "c2",
     "A dozen steps later all training labels are still fitted and new points are classified almost perfectly.",
     {
-        **(
-            {f"runs of {RUNS} with train accuracy 1": above(94.5)}
-            if FULL
-            else {"train accuracy": above(0.995)}
-        ),
+        **({f"runs of {RUNS} with train accuracy 1": above(94.5)} if FULL else {"train accuracy": above(0.995)}),
         "test accuracy, median": above(0.99) if FULL else above(0.97),
         "test accuracy, mean": reported() if FULL else above(0.9),
         "share of runs with test accuracy of at least 0.9": reported(),
@@ -155,8 +151,7 @@ chapter.claim(
     paper="Ω(α μ² t/√m) against O(α μ² √(log n) t/√(mn))",
     source="lemma 4.7, figure 3",
     needs=("same-as-descent", "frozen"),
-    note="Geometric mean of both signs: one sign alone carries the accident of the cluster sizes. "
-    + PILOT,
+    note="Geometric mean of both signs: one sign alone carries the accident of the cluster sizes. " + PILOT,
 )
 chapter.claim(
     "c5",
@@ -181,10 +176,7 @@ chapter.claim(
     "c6",
     "Whether it generalises is a matter of the signal s = √n μ²/√p: chance below, perfect above.",
     {"s = 1, median": below(0.65), "s = 88, median": above(0.97)}
-    | {
-        f"mean rises from s = {a:g} to {b:g}": above(0)
-        for a, b in zip(SNRS[1:], SNRS[2:], strict=False)
-    }
+    | {f"mean rises from s = {a:g} to {b:g}": above(0) for a, b in zip(SNRS[1:], SNRS[2:], strict=False)}
     | {f"s = {s:g}, mean": reported() for s in SNRS},
     paper="error bound in n μ⁴/p = s²",
     source="theorem 3.1; the sweep is this chapter's",
@@ -269,9 +261,7 @@ def start(seed, coordinates, m, omega):
 
 def descend(x, y, given, w, a, *, n, alpha, steps, probes, mu, relu=True, frozen=False, until=None):
     """Gradient descent in the span of the n training points; what is seen at the probes, as a list of namespaces."""
-    x, y, given, w, a = (
-        torch.as_tensor(v, dtype=torch.float64, device=device) for v in (x, y, given, w, a)
-    )
+    x, y, given, w, a = (torch.as_tensor(v, dtype=torch.float64, device=device) for v in (x, y, given, w, a))
     train, given = x[:n], given[:n]
     inner, across, h, h_test = train @ train.T, x[n:] @ train.T, train @ w, x[n:] @ w
     axes, along = x[:n, :2].T * mu, w[:2] * mu
@@ -299,9 +289,7 @@ def descend(x, y, given, w, a, *, n, alpha, steps, probes, mu, relu=True, frozen
     return seen
 
 
-def run(
-    seed, *, alpha=ALPHA, steps=60, probes=None, mu=None, relu=True, frozen=False, until=None, **changes
-):
+def run(seed, *, alpha=ALPHA, steps=60, probes=None, mu=None, relu=True, frozen=False, until=None, **changes):
     """One run of the paper's experiment, with changes."""
     s = PLAIN | changes
     s["mu"] = strength(s["p"], s["n"]) if mu is None else mu
@@ -318,9 +306,7 @@ def run(
 
 def curve(runs, name):
     """(T, runs) values at the probes, and their steps."""
-    return np.array([[getattr(v, name) for v in r.seen] for r in runs]).T, [
-        v.step for v in runs[0].seen
-    ]
+    return np.array([[getattr(v, name) for v in r.seen] for r in runs]).T, [v.step for v in runs[0].seen]
 
 
 def at(runs, step, name="test"):
@@ -401,18 +387,12 @@ seeds, slow_seeds = chapter.seeds(sizes.runs), chapter.seeds(sizes.slow_runs)
 further = [t for t in (100, 200, 400, 700, 1000) if t <= sizes.steps]
 fast = [run(i, steps=sizes.steps, probes=PROBES + further) for i in seeds]
 slow_probes = np.unique(np.geomspace(1, sizes.slow_steps, 60).astype(int)).tolist()
-slow = [
-    run(i, alpha=sizes.slow_alpha, steps=sizes.slow_steps, probes=[0, *slow_probes]) for i in slow_seeds
-]
+slow = [run(i, alpha=sizes.slow_alpha, steps=sizes.slow_steps, probes=[0, *slow_probes]) for i in slow_seeds]
 
 all_fitted = {t: estimate.count(at(fast, t, "train") == 1) for t in (1, AT)}
 test_at = {t: at(fast, t) for t in (1, AT)}
 chapter.measure(
-    "c1",
-    **{
-        f"runs of {RUNS} with train accuracy 1": all_fitted[1],
-        "test accuracy": estimate.mean(test_at[1]),
-    },
+    "c1", **{f"runs of {RUNS} with train accuracy 1": all_fitted[1], "test accuracy": estimate.mean(test_at[1])}
 )
 fit = {f"runs of {RUNS} with train accuracy 1": all_fitted[AT]} if FULL else {
     "train accuracy": estimate.mean(at(fast, AT, "train"))
@@ -425,9 +405,7 @@ chapter.measure(
         f"n = {n}: {what}": value
         for n, runs in other_n.items()
         for what, value in zip(
-            OTHER,
-            (estimate.count(at(runs, AT, "train") == 1), estimate.median(at(runs, AT))),
-            strict=True,
+            OTHER, (estimate.count(at(runs, AT, "train") == 1), estimate.median(at(runs, AT))), strict=True
         )
     },
     **{
@@ -440,10 +418,7 @@ chapter.measure(
 
 def times(runs):
     """Onsets of a perfect fit and of test accuracy 0.9."""
-    return [
-        onset(curve(runs, n)[1], curve(runs, n)[0], level)
-        for n, level in (("train", 1.0), ("test", 0.9))
-    ]
+    return [onset(curve(runs, n)[1], curve(runs, n)[0], level) for n, level in (("train", 1.0), ("test", 0.9))]
 
 
 (fast_fit, fast_test), (slow_fit, slow_test) = times(fast[: len(slow)]), times(slow)
@@ -473,19 +448,10 @@ chapter.measure(
 with figures.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
     columns = {"step size": [], "t": [], "points": [], "mean": [], "10 %": [], "90 %": []}
     for ax, runs, alpha in ((axes[0], fast, ALPHA), (axes[1], slow, sizes.slow_alpha)):
-        for k, (name, label) in enumerate(
-            (("train", "training"), ("flipped", "training, flipped"), ("test", "test"))
-        ):
+        for k, (name, label) in enumerate((("train", "training"), ("flipped", "training, flipped"), ("test", "test"))):
             v, t = curve(runs, name)
             mean, (low, high) = np.nanmean(v, 1), np.nanpercentile(v, [10, 90], 1)
-            ax.plot(
-                np.array(t) + 1,
-                mean,
-                marker=figures.MARKERS[k],
-                ms=3,
-                label=label,
-                ls=("-", ":", "-")[k],
-            )
+            ax.plot(np.array(t) + 1, mean, marker=figures.MARKERS[k], ms=3, label=label, ls=("-", ":", "-")[k])
             if name == "test":
                 ax.fill_between(np.array(t) + 1, low, high, color=figures.PALETTE[k], alpha=0.2, lw=0)
             figures.fill(columns, f"{alpha:g}", t, label, mean, low, high)
@@ -524,9 +490,7 @@ chapter.measure(
     "c3",
     **{
         "m = 1000: agreement of signs on test points": estimate.mean(agreement),
-        "m = 1000: correlation of f and the linear rule": estimate.mean(
-            correlation[WIDTHS.index(1000)]
-        ),
+        "m = 1000: correlation of f and the linear rule": estimate.mean(correlation[WIDTHS.index(1000)]),
         "log-log slope of 1 - correlation in m": estimate.loglog_slope(WIDTHS, 1 - correlation.T),
         "m = 1000: slope of f on the rule, times 8n/α": estimate.mean(scale),
     },
@@ -553,9 +517,7 @@ def own_and_other(r, probe):
     )
 
 
-grown = np.array(
-    [[own_and_other(r, v) for v in r.seen if v.step <= AT] for r in fast]
-)  # (runs, t, sign, own/other)
+grown = np.array([[own_and_other(r, v) for v in r.seen if v.step <= AT] for r in fast])  # (runs, t, sign, own/other)
 ratio = np.exp(np.log(grown[..., 0] / grown[..., 1]).mean(-1))  # (runs, t)
 own = grown[:, 1 : AT + 1, :, 0].mean(-1)
 line = [np.corrcoef(np.arange(1, AT + 1), v)[0, 1] ** 2 for v in own]
@@ -602,20 +564,14 @@ figure_2
 # %%
 sweep_seeds = chapter.seeds(sizes.sweep)
 weak = [
-    [
-        run(i, steps=AT, probes=[AT], mu=np.sqrt(s * np.sqrt(PLAIN["p"] / PLAIN["n"])))
-        for i in sweep_seeds
-    ]
-    for s in SNRS
+    [run(i, steps=AT, probes=[AT], mu=np.sqrt(s * np.sqrt(PLAIN["p"] / PLAIN["n"]))) for i in sweep_seeds] for s in SNRS
 ]
 level, fitted = (np.array([at(runs, AT, name) for runs in weak]) for name in ("test", "train"))
 chapter.measure(
     "c6",
     **{f"s = {s:g}, median": estimate.median(level[SNRS.index(s)]) for s in (SNRS[0], SNRS[-1])},
     **{
-        f"mean rises from s = {SNRS[k]:g} to {SNRS[k + 1]:g}": estimate.paired_difference(
-            level[k + 1], level[k]
-        )
+        f"mean rises from s = {SNRS[k]:g} to {SNRS[k + 1]:g}": estimate.paired_difference(level[k + 1], level[k])
         for k in range(1, len(SNRS) - 1)
     },
     **{f"s = {s:g}, mean": estimate.mean(v) for s, v in zip(SNRS, level, strict=True)},
@@ -656,9 +612,7 @@ changes = {
     "large-start": dict(omega=1e-9),
     "frozen": dict(frozen=True),
 }
-changed = {
-    name: [run(i, probes=[AT, 60], **change) for i in other_seeds] for name, change in changes.items()
-}
+changed = {name: [run(i, probes=[AT, 60], **change) for i in other_seeds] for name, change in changes.items()}
 for name in changes:
     measured = {"test at t = 60": estimate.mean(at(changed[name], 60))}
     if name == "no-signal":
@@ -676,14 +630,7 @@ with figures.figure(columns=2, size=(7, 3.2), sharey=True) as (fig, axes):
     for ax, t in zip(axes, (1, AT), strict=True):
         along = next(p for p in first.seen if p.step == t).along
         f = np.maximum(u[..., None] * along[0] + v[..., None] * along[1], 0) @ a
-        ax.contourf(
-            u,
-            v,
-            np.sign(f),
-            levels=[-2, 0, 2],
-            colors=[figures.PALETTE[1], figures.PALETTE[0]],
-            alpha=0.5,
-        )
+        ax.contourf(u, v, np.sign(f), levels=[-2, 0, 2], colors=[figures.PALETTE[1], figures.PALETTE[0]], alpha=0.5)
         ax.plot([1, -1], [0, 0], "P", color="black", mec="white", ms=9, label="class +1")
         ax.plot([0, 0], [1, -1], "X", color="black", mec="white", ms=9, label="class -1")
         ax.set(title=f"t = {t}", xlabel="along $\\mu_1$, in units of μ", aspect="equal")

@@ -94,11 +94,7 @@ chapter.claim(
         for key, m in margin.items()
         if key in name
     }
-    | {
-        f"{size}: Little's law, {kind.upper()}": between(0.98, 1.02)
-        for size in PUBLISHED
-        for kind in KINDS
-    }
+    | {f"{size}: Little's law, {kind.upper()}": between(0.98, 1.02) for size in PUBLISHED for kind in KINDS}
     | {"gap of SSI intervals, Reg over Hom": above(0), "gap of SSI intervals, Syn over Reg": above(0)},
     paper="75+25: E 43.9, I 73.6 spikes/s, SSI 0.121 and 0.495; 300+100: E 33.1, I 61.6, SSI 0.125 and 0.497",
     source="published spike files of the group's code; order of regimes from Li, Chariker and Young (2019)",
@@ -288,10 +284,7 @@ def observe(net, replicas, ms, drop, name, spikes=False):
         if k % 10 == 0:
             for kind, count in sim.state.waiting(net).items():
                 waiting[kind] += count / math.ceil(recorder.steps / 10)
-    little = {
-        kind: waiting[kind] / ((sim.sent[kind] - sent[kind]) / ms * net.synapses[kind].delay)
-        for kind in KINDS
-    }
+    little = {kind: waiting[kind] / ((sim.sent[kind] - sent[kind]) / ms * net.synapses[kind].delay) for kind in KINDS}
     return recorder, little, sim
 
 
@@ -323,23 +316,14 @@ def detector_of(replicas, recent=None):
 
 
 # %%
-recorder, little, _ = observe(
-    network(1.4, 1.2, (20, 8, 20, 20), (75, 25)), *sizes.small, sizes.drop_ms, "small"
-)
+recorder, little, _ = observe(network(1.4, 1.2, (20, 8, 20, 20), (75, 25)), *sizes.small, sizes.drop_ms, "small")
 calibration = {SMALL: (described(recorder.e.T, recorder.i.T, (75, 25)), little)}
 
 regime_of = [n for n, k in sizes.regimes.items() for _ in range(k)]
 regime_of += [f"({ee}, {ie})" for ee, ie in NEIGHBOURS for _ in range(sizes.neighbours)]
-taus = np.array(
-    [*(REGIMES[n] for n in regime_of if n in REGIMES), *np.repeat(NEIGHBOURS, sizes.neighbours, 0)]
-)
+taus = np.array([*(REGIMES[n] for n in regime_of if n in REGIMES), *np.repeat(NEIGHBOURS, sizes.neighbours, 0)])
 regimes, regimes_little, _ = observe(
-    network(taus[:, 0], taus[:, 1]),
-    len(taus),
-    sizes.regime_ms,
-    sizes.regime_drop,
-    "regimes",
-    spikes=True,
+    network(taus[:, 0], taus[:, 1]), len(taus), sizes.regime_ms, sizes.regime_drop, "regimes", spikes=True
 )
 member = {n: np.array([r == n for r in regime_of]) for n in dict.fromkeys(regime_of)}
 regime_values = described(regimes.e.T, regimes.i.T)
@@ -432,9 +416,7 @@ def free_run(name, replicas, ms, net=None):
     for _ in range(steps(sizes.drop_ms)):
         sim.advance()
     recorder, events = watch(sim, steps(ms))
-    return SimpleNamespace(
-        e=recorder.e.T, i=recorder.i.T, recurrent=recorder.recurrent, events=events, sim=sim
-    )
+    return SimpleNamespace(e=recorder.e.T, i=recorder.i.T, recurrent=recorder.recurrent, events=events, sim=sim)
 
 
 def perturbed(state, rng):
@@ -462,8 +444,7 @@ def one_event_each(states, rng, net=None, window=None):
 def joined(parts):
     """Bursts of several batches."""
     arrays = {
-        n: np.concatenate([getattr(p, n) for p in parts])
-        for n in ("size", "duration", "replica", "onset", "window")
+        n: np.concatenate([getattr(p, n) for p in parts]) for n in ("size", "duration", "replica", "onset", "window")
     }
     return Events(State.join([p.before for p in parts]), State.join([p.after for p in parts]), **arrays)
 
@@ -546,9 +527,7 @@ def histograms(state, bins=BINS):
     n, found = len(state), []
     for q in POPULATIONS:
         bin_ = np.where(state.refractory[:, q], bins, (state.v[:, q].astype(int) + 66) * bins // 166)
-        flat = np.bincount(
-            (bin_ + np.arange(n)[:, None] * (bins + 1)).ravel(), minlength=n * (bins + 1)
-        )
+        flat = np.bincount((bin_ + np.arange(n)[:, None] * (bins + 1)).ravel(), minlength=n * (bins + 1))
         found.append(flat.reshape(n, -1) / (q.stop - q.start))
     return np.stack(found, 1)
 
@@ -586,9 +565,7 @@ def lift(coarse, rng):
             size = q.stop - q.start
             awake = size - round(resting[r, p] * size)
             at = (
-                np.searchsorted(
-                    cumulative[r, p], (np.arange(awake) + rng.random()) / awake, side="right"
-                )
+                np.searchsorted(cumulative[r, p], (np.arange(awake) + rng.random()) / awake, side="right")
                 if awake
                 else []
             )
@@ -596,10 +573,7 @@ def lift(coarse, rng):
             order = rng.permutation(size)
             state.v[r, q][order[:awake]] = rng.integers(EDGES[at], EDGES[at + 1])
             state.refractory[r, q][order[awake:]] = True
-            for waiting, density in (
-                (state.from_e, kicks[r, 2 * p]),
-                (state.from_i, kicks[r, 2 * p + 1]),
-            ):
+            for waiting, density in ((state.from_e, kicks[r, 2 * p]), (state.from_i, kicks[r, 2 * p + 1])):
                 hit = rng.integers(size, size=round(density * size))
                 waiting[r, q] = np.minimum(np.bincount(hit, minlength=size), 255)
     return state
@@ -626,9 +600,7 @@ class Fitted:
     def __init__(self, x, y, name, *, gaussian=False):
         self.x, self.y = StandardScaler().fit(x), StandardScaler().fit(y)
         self.gaussian, self.answers = gaussian, y.shape[1]
-        a, b = (
-            torch.as_tensor(v, dtype=torch.float32) for v in (self.x.transform(x), self.y.transform(y))
-        )
+        a, b = (torch.as_tensor(v, dtype=torch.float32) for v in (self.x.transform(x), self.y.transform(y)))
         build = partial(mlp, x.shape[1], sizes.width, y.shape[1] * (1 + gaussian), depth=4)
         self.nets = Ensemble(build, ann_seeds)
         many = len(ann_seeds)
@@ -645,32 +617,22 @@ class Fitted:
         count = sizes.epochs * (len(x) // batch)
         batches = Minibatches([torch_generator(s, "batches", name) for s in ann_seeds], len(x), batch)
         optimizer = partial(Adam, lr=1e-3, weight_decay=1e-5, fused=True)
-        train(
-            self.nets, loss, batches, count, optimizer, schedule=partial(CosineAnnealingLR, T_max=count)
-        )
+        train(self.nets, loss, batches, count, optimizer, schedule=partial(CosineAnnealingLR, T_max=count))
         self.weights = [
-            [
-                (m.weight.detach().numpy(), m.bias.detach().numpy())
-                for m in self.nets.network(k)
-                if hasattr(m, "weight")
-            ]
+            [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in self.nets.network(k) if hasattr(m, "weight")]
             for k in range(many)
         ]
 
     def one(self, k, x, rng=None):
         """The map of seed k: (n, inputs) -> (n, answers); a Gaussian one draws its answer if given a generator."""
-        a = ((x - self.x.mean_) / self.x.scale_).astype(
-            np.float32
-        )  # transform() would check x each time
+        a = ((x - self.x.mean_) / self.x.scale_).astype(np.float32)  # transform() would check x each time
         for layer, (w, b) in enumerate(self.weights[k]):
             a = a @ w.T + b
             if layer < len(self.weights[k]) - 1:
                 a = np.maximum(a, 0)
         mean = a[:, : self.answers]
         if self.gaussian and rng is not None:
-            mean = mean + np.exp(np.clip(a[:, self.answers :], -8, 4) / 2) * rng.standard_normal(
-                mean.shape
-            )
+            mean = mean + np.exp(np.clip(a[:, self.answers :], -8, 4) / 2) * rng.standard_normal(mean.shape)
         return mean * self.y.scale_ + self.y.mean_
 
     def predict(self, x):
@@ -692,9 +654,7 @@ ann_shuffled = Fitted(x, y[shuffle], "shuffled")
 ann_gaussian = Fitted(x, y, "gaussian", gaussian=True)
 # linear regression on standardised columns, penalty 1
 ridge = (
-    TransformedTargetRegressor(make_pipeline(StandardScaler(), Ridge()), transformer=StandardScaler())
-    .fit(x, y)
-    .predict
+    TransformedTargetRegressor(make_pipeline(StandardScaler(), Ridge()), transformer=StandardScaler()).fit(x, y).predict
 )
 
 # %% [markdown]
@@ -709,9 +669,7 @@ chosen = stream("ceiling").choice(test_on, min(again, len(test_on)), replace=Fal
 repeated = np.repeat(chosen, times)
 continued = one_event_each(enlarged.before[repeated], stream("again"), window=enlarged.window[repeated])
 y_again = answers(continued)  # every burst ends: the order of ends is not that of starts
-inner = np.stack(
-    [y_again[continued.replica // times == k].var(0, ddof=1) for k in range(len(chosen))]
-)  # (states, 25)
+inner = np.stack([y_again[continued.replica // times == k].var(0, ddof=1) for k in range(len(chosen))])  # (states, 25)
 COUNT, STATE = 22, slice(0, 22)
 error = (ann.predict(x_test) - y_test) ** 2  # (seeds, n, 25)
 error_ridge = (ridge(x_test) - y_test) ** 2
@@ -720,9 +678,7 @@ SAMPLES = (np.arange(len(x_test)), np.arange(len(inner)), np.arange(len(ann_seed
 
 def r_squared(squares, rows, columns):
     """Sum over columns of R² on some test bursts; squares (..., n, 25) averaged over leading axes."""
-    mean = (
-        squares[..., rows, columns] if isinstance(columns, int) else squares[..., rows, :][..., columns]
-    )
+    mean = squares[..., rows, columns] if isinstance(columns, int) else squares[..., rows, :][..., columns]
     target = y_test[rows][:, columns]
     axes = tuple(range(mean.ndim - target.ndim + 1))
     return np.sum(1 - mean.mean(axes) / target.var(0))
@@ -742,18 +698,10 @@ two = (SAMPLES[0], SAMPLES[2])
 chapter.measure(
     "c2",
     **{
-        "explained share, E count": estimate.resampled(
-            SAMPLES, partial(explained, COUNT), "R² over its ceiling"
-        ),
-        "explained share, state": estimate.resampled(
-            SAMPLES, partial(explained, STATE), "R² over its ceiling"
-        ),
-        "R² over ridge, E count": estimate.resampled(
-            two, partial(over_ridge, COUNT), "difference of R²"
-        ),
-        "R² over ridge, state": estimate.resampled(
-            two, partial(over_ridge, STATE), "difference of mean R²"
-        ),
+        "explained share, E count": estimate.resampled(SAMPLES, partial(explained, COUNT), "R² over its ceiling"),
+        "explained share, state": estimate.resampled(SAMPLES, partial(explained, STATE), "R² over its ceiling"),
+        "R² over ridge, E count": estimate.resampled(two, partial(over_ridge, COUNT), "difference of R²"),
+        "R² over ridge, state": estimate.resampled(two, partial(over_ridge, STATE), "difference of mean R²"),
     },
 )
 
@@ -770,9 +718,7 @@ loss_of = {}
 for modes, (count, bins) in coarse.items():
     wide = features(enlarged.before, count, bins)
     fitted = ann if modes == "8" else Fitted(wide[fit_on], y, f"modes {modes}")
-    loss_of[modes] = ((fitted.predict(wide[test_on])[..., COUNT] - y_test[:, COUNT]) ** 2).mean(
-        1
-    )  # (seeds,)
+    loss_of[modes] = ((fitted.predict(wide[test_on])[..., COUNT] - y_test[:, COUNT]) ** 2).mean(1)  # (seeds,)
 chapter.measure(
     "c4",
     **{
@@ -833,9 +779,7 @@ def closed_loop(net, state, maps, ms, rng):
                 when = clock[r] + rng.integers(jump, size=number[p])
                 np.add.at(counts[p, who[r]], when, 1)
                 if who[r] == 0:  # the answer does not say who spikes: draw them
-                    raster += zip(
-                        when, stream("who", calls, p).integers(q.start, q.stop, number[p]), strict=True
-                    )
+                    raster += zip(when, stream("who", calls, p).integers(q.start, q.stop, number[p]), strict=True)
             events.append((who[r], clock[r], *number, duration))
             sim.state[at] = lift(y[None, :22], rng)
             clock[r] += jump
@@ -857,12 +801,7 @@ def closed_loop(net, state, maps, ms, rng):
 
 
 # %%
-by_seed = {
-    "ANN": ann,
-    "natural only": ann_natural,
-    "as many perturbed": ann_subset,
-    "Gaussian head": ann_gaussian,
-}
+by_seed = {"ANN": ann, "natural only": ann_natural, "as many perturbed": ann_subset, "Gaussian head": ann_gaussian}
 maps, label = [], []
 loop_rng = stream("loop")
 for name, fitted in by_seed.items():
@@ -903,9 +842,7 @@ def summary(e, i, table, members):
         time = len(group) * e.shape[1] * H / 1000
         rows.append((e[group].sum() / N_E, i[group].sum() / N_I, len(n_e), n_e.sum() / N_E, time))
         of_size.append(np.bincount(np.minimum(n_e, MOST_SIZE - 1).astype(int), minlength=MOST_SIZE))
-        intervals.append(
-            np.bincount(np.minimum(between, MOST_INTERVAL - 1).astype(int), minlength=MOST_INTERVAL)
-        )
+        intervals.append(np.bincount(np.minimum(between, MOST_INTERVAL - 1).astype(int), minlength=MOST_INTERVAL))
     return {"moments": np.array(rows), "sizes": np.array(of_size), "intervals": np.array(intervals)}
 
 
@@ -943,9 +880,7 @@ def mean_error(ours, full):
 
 def summary_of(run):
     """The same of a free run, by replica."""
-    table = np.column_stack(
-        [run.events.replica, run.events.onset, run.events.size, run.events.duration]
-    )
+    table = np.column_stack([run.events.replica, run.events.onset, run.events.size, run.events.duration])
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     return summary(run.e, run.i, table, [[b] for b in range(len(run.e))])
 
@@ -971,9 +906,7 @@ def skill_of(part, variant):
 
 
 def spread_of(part, variant):
-    return estimate.resampled(
-        [summaries[variant][part], full[part]], spread, "ratio of standard deviations"
-    )
+    return estimate.resampled([summaries[variant][part], full[part]], spread, "ratio of standard deviations")
 
 
 frequencies, power_full = spectrum(natural.e, N_E, H)
@@ -995,14 +928,9 @@ def elsewhere(taus):
     net, rng = network(*taus), stream("loop elsewhere")
     run = free_run("natural elsewhere", *sizes.natural, net)
     events = enlarge(run, "perturbed elsewhere", net)
-    fitted, answer = (
-        Fitted(features(events.before), answers(events), "elsewhere"),
-        answers(events).mean(0),
-    )
+    fitted, answer = (Fitted(features(events.before), answers(events), "elsewhere"), answers(events).mean(0))
     many = sizes.loops * len(ann_seeds)
-    maps = [partial(fitted.one, b // sizes.loops) for b in range(many)] + [
-        lambda x: answer[None]
-    ] * sizes.controls
+    maps = [partial(fitted.one, b // sizes.loops) for b in range(many)] + [lambda x: answer[None]] * sizes.controls
     start = run.sim.state[rng.integers(sizes.natural[0], size=len(maps))]
     loop, reference = closed_loop(net, start, maps, sizes.loop_ms, rng), summary_of(run)
     members = np.arange(many).reshape(-1, sizes.loops)
@@ -1011,43 +939,24 @@ def elsewhere(taus):
     power = np.stack([spectrum(loop.e[m], N_E, H)[1].mean(0) for m in members])
     moments = [ours["moments"], reference["moments"]]
     return (
-        {
-            f"error of {n}": estimate.resampled(moments, partial(relative, n), "relative error")
-            for n in ERRORS
-        }
+        {f"error of {n}": estimate.resampled(moments, partial(relative, n), "relative error") for n in ERRORS}
         | {
             "gap of spectral peak, Hz": estimate.resampled(
                 [power, spectrum(run.e, N_E, H)[1]], peak_gap, "difference of peaks"
             )
         }
-        | {
-            f"skill of {p}": estimate.resampled(
-                [s[p] for s in (ours, reference, fixed)], skill, "skill"
-            )
-            for p in PARTS
-        }
+        | {f"skill of {p}": estimate.resampled([s[p] for s in (ours, reference, fixed)], skill, "skill") for p in PARTS}
     )
 
 
 chapter.measure(
     "c1",
-    **{
-        f"{name}, {ALSO}": value
-        for name, value in (elsewhere(sizes.also) if sizes.also else {}).items()
-    },
+    **{f"{name}, {ALSO}": value for name, value in (elsewhere(sizes.also) if sizes.also else {}).items()},
     **{f"error of {name}": error_of(name, "ANN") for name in ERRORS},
-    **{
-        "gap of spectral peak, Hz": estimate.resampled(
-            [power_by_seed, power_full], peak_gap, "difference of peaks"
-        )
-    },
+    **{"gap of spectral peak, Hz": estimate.resampled([power_by_seed, power_full], peak_gap, "difference of peaks")},
     **{f"skill of {p}": skill_of(p, "ANN") for p in PARTS},
     **{f"spread of {p} / full": spread_of(p, "ANN") for p in PARTS},
-    **{
-        f"skill of {p}, {v}": skill_of(p, v)
-        for p in PARTS
-        for v in ("Gaussian head", "lift-only", "ridge")
-    },
+    **{f"skill of {p}, {v}": skill_of(p, v) for p in PARTS for v in ("Gaussian head", "lift-only", "ridge")},
     **{f"spread of {p} / full, Gaussian head": spread_of(p, "Gaussian head") for p in PARTS},
     **{
         "error of event size, Gaussian head": error_of("event size", "Gaussian head"),
@@ -1060,20 +969,13 @@ chapter.measure(
 )
 chapter.measure("lift-only", **{name: error_of(name, "lift-only") for name in ERRORS})
 chapter.measure("mean-map", spread_of("sizes", "mean map"))
-r2_shuffled = (
-    1
-    - ((ann_shuffled.predict(x_test)[..., COUNT] - y_test[:, COUNT]) ** 2).mean(1)
-    / y_test[:, COUNT].var()
-)
+r2_shuffled = 1 - ((ann_shuffled.predict(x_test)[..., COUNT] - y_test[:, COUNT]) ** 2).mean(1) / y_test[:, COUNT].var()
 chapter.measure(
     "shuffled-map",
     **{
         "test R² of the E count": estimate.mean(r2_shuffled),
         "skill of the ANN - skill of the shuffled one": estimate.resampled(
-            [
-                s["sizes"]
-                for s in (summaries["ANN"], summaries["shuffled"], full, summaries["mean map"])
-            ],
+            [s["sizes"] for s in (summaries["ANN"], summaries["shuffled"], full, summaries["mean map"])],
             lambda a, b, f, m: skill(a, f, m) - skill(b, f, m),
             "difference of skills",
         ),
@@ -1082,10 +984,7 @@ chapter.measure(
 chapter.measure(
     "c5",
     estimate.resampled(
-        [
-            np.stack([summaries[n]["moments"] for n in ("natural only", "as many perturbed")], 1),
-            full["moments"],
-        ],
+        [np.stack([summaries[n]["moments"] for n in ("natural only", "as many perturbed")], 1), full["moments"]],
         lambda pair, f: mean_error(pair[:, 0], f) - mean_error(pair[:, 1], f),
         "difference of mean absolute errors, paired over seeds",
     ),
@@ -1100,9 +999,7 @@ chapter.measure(
 # starts find no complete burst within 30 ms, has no bursts in the sense used here: it is shown and not counted.
 
 # %%
-BOX = np.array(
-    [[4.2, 5.8], [1.7, 2.3], [4.2, 5.6], [4.2, 5.6], [1.05, 1.55]]
-)  # S_EE, S_IE, S_EI, S_II, tau_EE
+BOX = np.array([[4.2, 5.8], [1.7, 2.3], [4.2, 5.6], [4.2, 5.6], [1.05, 1.55]])  # S_EE, S_IE, S_EI, S_II, tau_EE
 
 
 def box_points(count, name):
@@ -1124,9 +1021,7 @@ def starts_at(points, count, name):
     return events, parameters[events.replica], 1 - kept / count
 
 
-generic, generic_parameters, discarded = starts_at(
-    box_points(sizes.points, "box"), sizes.starts, "generic"
-)
+generic, generic_parameters, discarded = starts_at(box_points(sizes.points, "box"), sizes.starts, "generic")
 parameter_scale = StandardScaler().fit(generic_parameters).transform
 x_generic, y_generic = (
     np.column_stack([features(generic.before), parameter_scale(generic_parameters)]),
@@ -1153,9 +1048,7 @@ maps, where = [], []
 for point in shown:
     tail = parameter_scale(candidates[[point]])
     for k in range(len(ann_seeds)):
-        maps += [
-            lambda x, k=k, tail=tail: ann_generic.one(k, np.column_stack([x, tail]))
-        ] * sizes.generic_loops
+        maps += [lambda x, k=k, tail=tail: ann_generic.one(k, np.column_stack([x, tail]))] * sizes.generic_loops
     maps += [lambda x: generic_mean[None]] * sizes.generic_loops
 where = np.repeat(shown, (len(ann_seeds) + 1) * sizes.generic_loops)
 rows = candidates[where]
@@ -1180,19 +1073,12 @@ chapter.measure(
             paired=True,
         ),
         "median error of the E rate": estimate.median(error_ann[inside]),
-        "error of the mean map - error": estimate.paired_difference(
-            error_mean_map[inside], error_ann[inside]
-        ),
+        "error of the mean map - error": estimate.paired_difference(error_mean_map[inside], error_ann[inside]),
         "largest SSI / smallest": estimate.exact(
-            true_ssi[counted].max() / true_ssi[counted].min(),
-            len(counted),
-            tolerance=0.3,
-            method="over counted points",
+            true_ssi[counted].max() / true_ssi[counted].min(), len(counted), tolerance=0.3, method="over counted points"
         ),
         "median error, out of the box": estimate.median(error_ann[len(counted) :]),
-        "largest discarded share of starts, training": estimate.exact(
-            discarded.max(), len(discarded), tolerance=0.05
-        ),
+        "largest discarded share of starts, training": estimate.exact(discarded.max(), len(discarded), tolerance=0.05),
     },
 )
 print(
@@ -1240,13 +1126,7 @@ with figures.figure(rows=4, size=(8, 7.5), sharex=True) as (fig, axes):
     keep = (time >= 0) & (time < SHOWN_MS)
     first = loop.events[loop.events[:, 0] == 0]
     begun = (first[:, 1] - steps(sizes.drop_ms)) * H
-    raster(
-        axes[3],
-        time[keep],
-        neuron[keep],
-        zip(begun, begun + first[:, 4], strict=True),
-        "Syn, surrogate",
-    )
+    raster(axes[3], time[keep], neuron[keep], zip(begun, begun + first[:, 4], strict=True), "Syn, surrogate")
     axes[3].set(xlabel="ms")
     figures.fill(columns, "surrogate", time[keep], neuron[keep])
     figure_1 = chapter.figure(
@@ -1271,9 +1151,7 @@ with figures.figure(rows=2, columns=3, size=(10, 5.6)) as (fig, axes):
         repeats = histograms(continued.after[continued.replica // times == k])[:, 0, :BINS]
         modes = np.zeros(BINS)
         modes[:MODES] = ann.predict(x_all[chosen[k : k + 1]]).mean(0)[0, :MODES]
-        ax.fill_between(
-            middle, *np.quantile(repeats, [0.1, 0.9], axis=0), alpha=0.3, label="10-90 % of repeats"
-        )
+        ax.fill_between(middle, *np.quantile(repeats, [0.1, 0.9], axis=0), alpha=0.3, label="10-90 % of repeats")
         ax.plot(middle, repeats.mean(0), label="their mean")
         ax.plot(middle, idct(modes, norm="ortho"), "--", label="ANN")
         ax.set(title=f"state {k + 1}", xlabel="E potential after the burst", ylabel="fraction")
@@ -1323,15 +1201,13 @@ figure_3
 with figures.figure(columns=2, size=(9, 3.6)) as (fig, (left, right)):
     out = np.arange(len(counted), len(shown))
     left.plot(true_shown[inside], surrogate_rate[inside], "o", label="inside the box")
-    left.plot(
-        true_shown[out], surrogate_rate[out], "o", mfc="none", color=figures.PALETTE[1], label="outside"
-    )
+    left.plot(true_shown[out], surrogate_rate[out], "o", mfc="none", color=figures.PALETTE[1], label="outside")
     left.plot(true_shown, mean_map_rate, "x", color="gray", label="mean map")
     left.plot([0, true_shown.max()], [0, true_shown.max()], color="gray", lw=1)
     left.set(xlabel="true E rate, spikes/s", ylabel="surrogate")
     left.legend()
     losses = {n: estimate.mean(v) for n, v in sorted(loss_of.items(), key=lambda item: coarse[item[0]])}
-    figures.bars(right, {"test loss of the E count": losses})
+    figures.grouped_bars(right, {"test loss of the E count": losses})
     right.set(xlabel="modes of each histogram", ylabel="test loss of the E count")
     figure_4 = chapter.figure(
         fig,
@@ -1367,9 +1243,7 @@ for row in natural.e:
     for group in np.split(active, np.flatnonzero(np.diff(active) > steps(1.5)) + 1):
         if row[group].sum() >= 0.05 * N_E:
             groups_of.append(row[group].sum() / N_E)
-print(
-    f"by gaps: {len(groups_of) / seconds:.0f} groups/s, median size {np.median(groups_of):.2f} of the E neurons"
-)
+print(f"by gaps: {len(groups_of) / seconds:.0f} groups/s, median size {np.median(groups_of):.2f} of the E neurons")
 
 # %% [markdown]
 # ## Verdict

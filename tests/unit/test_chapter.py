@@ -178,7 +178,7 @@ def test_figure_is_inline_svg_with_text_alternative_and_data(chapter):
 def test_figures_are_the_same_bytes_twice(chapter):
     def draw():
         with figures.figure() as (fig, ax):
-            figures.bars(ax, {"a": {"x": GOOD, "y": GOOD}, "b": {"x": GOOD, "y": GOOD}})
+            figures.grouped_bars(ax, {"a": {"x": GOOD, "y": GOOD}, "b": {"x": GOOD, "y": GOOD}})
             return figures.svg(fig, "f", "alt")
 
     assert draw() == draw()
@@ -200,7 +200,7 @@ def test_fill_repeats_single_values_and_refuses_what_does_not_fit():
 
 def test_bars_return_what_they_draw():
     with figures.figure() as (_, ax):
-        columns = figures.bars(ax, {"inside": {"x": GOOD, "y": GOOD}, "outside": {"x": GOOD, "y": GOOD}})
+        columns = figures.grouped_bars(ax, {"inside": {"x": GOOD, "y": GOOD}, "outside": {"x": GOOD, "y": GOOD}})
         heights = [p.get_height() for p in ax.patches]
     assert columns["value"] == pytest.approx(heights)
     assert columns["series"] == ["inside"] * 2 + ["outside"] * 2

@@ -140,5 +140,5 @@ def figure_script(figure: dict, name: str) -> str:
 
 
 def figures(notebook: dict) -> list[dict]:
-    """Number, caption, alternative text and data of each figure."""
-    return bundles(notebook, FIGURE_MIME)
+    """Number, caption, alternative text and data of each figure, its columns in the author's order."""
+    return [figure | {"columns": dict(figure["columns"])} for figure in bundles(notebook, FIGURE_MIME)]

@@ -50,7 +50,11 @@ accept: setup ## publish fresh records: make accept [CHAPTER=slug] [PROFILE=pape
 	@$(BUILD) accept $(or $(PROFILE),quick) $(CHAPTER)
 
 new: setup ## start a chapter: make new CHAPTER=author2024_topic PART=part
-	@$(BIN)/replib new $(CHAPTER) $(PART)
+	@$(BIN)/replib new '$(CHAPTER)' '$(PART)'
+
+format: setup ## lay out all code as the tests want it
+	$(BIN)/ruff check --quiet --fix .
+	$(BIN)/ruff format .
 
 serve: setup ## show the built site on http://localhost:8000
 	@$(BIN)/python tools/serve.py 8000
@@ -70,4 +74,4 @@ lock: ## pin the dependencies anew (needs uv)
 clean: ## remove all build products
 	rm -rf _build .snakemake
 
-.PHONY: help book test test-cluster cluster setup lint unit chapter paper accept new serve lighthouse screenshots bench lock clean
+.PHONY: help format book test test-cluster cluster setup lint unit chapter paper accept new serve lighthouse screenshots bench lock clean

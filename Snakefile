@@ -79,6 +79,7 @@ rule ledger:
     input:
         expand("_build/quick/{slug}.outcome.json", slug=SLUGS),
         sorted(str(p.relative_to(layout.root)) for p in layout.root.glob("book/records/*.paper.json")),
+        sorted(str(p.relative_to(layout.root)) for p in layout.root.glob("notebooks/*/*.toml")),
     output:
         "_build/claims.json",
     shell:

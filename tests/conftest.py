@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from replib import estimate
-from replib.chapter import begin
-from replib.claims import above, below
+from replib import claimsfile, environment, estimate
+from replib.chapter import Chapter
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,21 +36,46 @@ def deterministic():
     torch.set_num_threads(threads)
 
 
+CLAIMS = """
+[[control]]
+id = "guard"
+statement = "something known"
+criterion = "< 0.5"
+
+[[claim]]
+id = "c1"
+statement = "a statement"
+paper = "2"
+needs = ["guard"]
+criterion = "> 1"
+"""
+UNTESTED = """
+[[claim]]
+id = "c2"
+statement = "another"
+paper = "none"
+criterion = "> 1"
+not_tested = "needs a GPU"
+"""
+
+
+def start(claims: str, profile: str = "quick") -> Chapter:
+    """A chapter with these claims, nothing measured."""
+    environment.pin_threads()
+    return Chapter("author2024_topic", profile, 0, claimsfile.parse(claims, "claims"))
+
+
 @pytest.fixture
 def chapter(deterministic):
     """A chapter with one claim and one control, nothing measured."""
-    started = begin("author2024_topic", "quick", 0)
-    started.control("guard", "something known", below(0.5))
-    started.claim("c1", "a statement", above(1), paper="2", needs=("guard",))
-    return started
+    return start(CLAIMS)
 
 
 @pytest.fixture
-def record(chapter):
+def record(deterministic):
     """The record of that chapter with both measured and a claim not tested."""
+    chapter = start(CLAIMS + UNTESTED)
     chapter.seeds(3)
     chapter.measure("guard", estimate.mean([0.1, 0.2, 0.3]))
     chapter.measure("c1", estimate.mean([2.0, 3.0, 4.0]))
-    chapter.claim("c2", "another", above(1), paper="none")
-    chapter.not_tested("c2", "needs a GPU")
     return chapter.record()

@@ -28,6 +28,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -194,7 +195,7 @@ class ClaimsFile(_Entry):
             raise ValueError(f"the id {', '.join(repeated)} is given twice: each claim and control needs its own")
         controls = {c.id for c in self.control}
         for entry in self.claim:
-            named = entry.needs if isinstance(entry.needs, list) else sum(entry.needs.values(), [])
+            named = entry.needs if isinstance(entry.needs, list) else chain.from_iterable(entry.needs.values())
             unknown = sorted(set(named) - controls)
             if unknown:
                 known = ", ".join(sorted(controls)) or "none"
@@ -264,7 +265,7 @@ def read(path: Path) -> ClaimsFile:
 
 
 def find(slug: str) -> Path:
-    """The claims file of a chapter: in the checkout this library lies in, or installed with it.
+    """The claims file of a chapter: in the checkout this library lies in, in the working folder, or installed with it.
 
     Raises:
         ClaimsError: not a slug, or there is none.
@@ -273,6 +274,8 @@ def find(slug: str) -> Path:
         raise ClaimsError(f"{slug!r} is no chapter: {SLUG_RULE}")
     root = Path(__file__).resolve().parents[2]
     found = sorted((root / "notebooks").glob(f"*/{slug}.toml")) if (root / "Snakefile").exists() else []
+    if not found and (beside := Path(f"{slug}.toml")).exists():
+        found = [beside]
     if not found:
         try:
             installed = metadata.files("replib") or []
@@ -281,7 +284,7 @@ def find(slug: str) -> Path:
         found = [Path(f.locate()) for f in installed if f.name == f"{slug}.toml"]
     if not found:
         raise ClaimsError(
-            f"the claims of {slug} are not here: write notebooks/<part>/{slug}.toml, or install the library of the "
-            "commit that has them"
+            f"the claims of {slug} are not here: in a checkout write notebooks/<part>/{slug}.toml; elsewhere put "
+            f"{slug}.toml beside the notebook, or install the library of the commit that has it"
         )
     return found[0]

@@ -4,80 +4,19 @@ import argparse
 import sys
 from pathlib import Path
 
-from replib.press import extract
+from replib.press import extract, skeleton
 from replib.press import layout as layouts
-from replib.record import Record, RecordError, compare, likely_causes, write_atomically
-
-TEMPLATE = """\
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
-# %% [markdown]
-# # Title of the paper
-#
-# *Authors. Venue, year* {{footcite}}`{slug}`
-#
-# **The question.** What is asked, why it matters, and what was found here.
-
-# %% tags=["parameters"]
-profile = "quick"
-seed = 0
-
-# %%
-from replib import estimate
-from replib.chapter import begin
-from replib.claims import above, below
-from replib.randomness import numpy_generator
-
-chapter = begin("{slug}", profile, seed)
-seeds = chapter.seeds({{"smoke": 2, "quick": 8, "paper": 8}}[profile])
-
-# %% [markdown]
-# ## What the paper claims
-
-# %%
-chapter.control("noise", "A measurement of nothing finds nothing.", below(0.5))
-chapter.claim("c1", "The claim, testable.", above(0.5), paper="its figure", source="Table 1", needs=("noise",))
-chapter.declarations()
-
-# %% [markdown]
-# ## Method
-
-# %%
-measured = [1 + 0.1 * numpy_generator(s, "effect").standard_normal() for s in seeds]
-nothing = [0.1 * numpy_generator(s, "noise").standard_normal() for s in seeds]
-chapter.measure("c1", estimate.mean(measured))
-chapter.measure("noise", estimate.mean(nothing))
-
-# %% [markdown]
-# ## Verdict
-
-# %% tags=["nbval-check-output"]
-chapter.verdicts()
-
-# %%
-chapter.report()
-
-# %% [markdown]
-# **What was easy, what was hard, and what the paper leaves out.**
-#
-# **Where this run differs.**
-"""
+from replib.record import Record, RecordError, compare, likely_causes
 
 
 def agree(path: Path, against: Path | None) -> int:
     """Compare a run with the published record; 0 if every quantity agrees."""
     ours = extract.load(path)
+    if ours.profile == "smoke" and against is None:
+        raise RecordError(
+            "a smoke run is never published, so there is nothing to compare this one with: run the chapter with "
+            "-p profile quick, or name a record with --with"
+        )
     if against is None:
         against = layouts.here().published(ours.slug, ours.profile)
     published = extract.load(against)
@@ -116,6 +55,8 @@ def other_code(path: Path, published: Record) -> list[str]:
         causes.append("the notebook's code is not the chapter's in this checkout")
     elif now["source_sha256"] != made.source_sha256:
         causes.append("the chapter's text in this checkout is not the published one")
+    if now["claims_sha256"] != made.claims_sha256:
+        causes.append("the claims file in this checkout is not the published one")
     changed = sorted(
         m for m in now["modules"].keys() | made.modules.keys() if now["modules"].get(m) != made.modules.get(m)
     )
@@ -125,20 +66,10 @@ def other_code(path: Path, published: Record) -> list[str]:
 
 
 def new(slug: str, part: str) -> int:
-    """Write the skeleton of a chapter, which runs as it is."""
-    layout = layouts.here()
-    for name, text in (("chapter", slug), ("part", part)):
-        if not text.replace("_", "").isalnum() or not text.isascii() or text != text.lower() or not text[0].isalpha():
-            raise layouts.BuildError(f"a {name}'s name has small letters, digits and _ only, got {text!r}")
-    if "_" not in slug:
-        raise layouts.BuildError(f"a chapter is called author2024_topic, got {slug!r}")
-    if slug in layout.chapters:
-        raise layouts.BuildError(f"there is already a chapter {slug} at {layout.chapters[slug]}")
-    path = layout.root / "notebooks" / part / f"{slug}.py"
-    write_atomically(path, TEMPLATE.format(slug=slug))
-    print(f"wrote {path.relative_to(layout.root)}")
-    print(f"add to _toc.yml:        - file: {part}/{slug}")
-    print(f"add to references.bib:  an entry with the key {slug}")
+    """Write the skeleton of a chapter and say what to do next."""
+    for line in skeleton.create(layouts.here(), slug, part):
+        print(line)
+    print(f"next:  make chapter CHAPTER={slug}  runs it; book/contributing.md has the rest")
     return 0
 
 
@@ -152,8 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--with", dest="against", type=Path, help="the record to compare with (default: the published one)"
     )
     start = commands.add_parser("new", help="start a chapter")
-    start.add_argument("chapter", help="author2024_topic")
-    start.add_argument("part", help="the folder below notebooks/")
+    start.add_argument("chapter", nargs="?", default="", help="author2024_topic")
+    start.add_argument("part", nargs="?", default="", help="the folder below notebooks/")
     options = parser.parse_args(arguments)
     try:
         if options.command == "agree":

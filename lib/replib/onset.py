@@ -1,5 +1,6 @@
 """When a curve first reaches a level, with the runs that never do kept in as censored."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,3 +68,20 @@ def delay(setting: str, memorised: Onset, generalised: Onset) -> dict[str, Estim
     """
     found = (estimate.median(memorised.step), estimate.median(generalised.step), estimate.count(generalised.reached))
     return {f"{setting}: {what}": value for what, value in zip(DELAY, found, strict=True)}
+
+
+def delays(settings: Mapping[object, tuple[Onset, Onset]]) -> dict[str, dict[object, Estimate]]:
+    """When the runs of each setting memorise and when they generalise, as three families of a claim's quantities.
+
+    Args:
+        settings: name -> onsets of memorising and of generalising.
+
+    Returns:
+        ``memorises`` and ``generalises``, medians over the runs of both steps, where a run that never gets there counts
+        with its last observed step, and ``runs``, how many generalise; each by setting. A claims file names them
+        ``{}: memorises at step`` and so on, after ``DELAY``.
+    """
+    found = {name: list(delay("", *onsets).values()) for name, onsets in settings.items()}
+    return {
+        what: {name: e[k] for name, e in found.items()} for k, what in enumerate(("memorises", "generalises", "runs"))
+    }

@@ -107,6 +107,7 @@ class Provenance(_Model):
 
     digest: str
     source_sha256: str
+    claims_sha256: str = ""  # records of before claims files have none
     modules: dict[str, str]
     lock_sha256: str
     commit: str
@@ -294,6 +295,8 @@ def likely_causes(published: Record, other: Record) -> list[str]:
     pa, pb = published.provenance, other.provenance
     if pa and pb and pa.source_sha256 != pb.source_sha256:
         causes.append("the chapter's text is another")
+    if pa and pb and pa.claims_sha256 != pb.claims_sha256:
+        causes.append("the chapter's claims file is another")
     if pa and pb and pa.modules != pb.modules:
         changed = sorted(m for m in pa.modules.keys() | pb.modules.keys() if pa.modules.get(m) != pb.modules.get(m))
         causes.append(f"library modules differ: {', '.join(changed)}")

@@ -5,9 +5,9 @@ stored record.
 """
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from replib.claims import Verdict
+from replib.claims import Claim, Verdict
 from replib.record import ClaimRecord, QuantityRecord, Record
 
 # a second cue beside colour
@@ -64,6 +64,20 @@ def plain_verdicts(record: Record) -> str:
     return "\n".join(f"{i:<{width}}  {v}" for i, v in rows)
 
 
+def plain_table(record: Record) -> str:
+    """Verdicts with the judged numbers below them, for a terminal."""
+    rows = []
+    for claim in (*record.claims, *record.controls):
+        verdict = f"{MARKS[claim.verdict]} {claim.verdict if claim in record.claims else _held(claim)}"
+        rows.append(f"{claim.id}  {verdict}" + (f": {claim.reason}" if claim.reason else ""))
+        rows += [
+            f"    {MARKS[q.verdict]} {q.name or 'estimate'}: {interval(q)}, n = {q.n}; {q.criterion}"
+            for q in claim.quantities
+            if q.judged
+        ]
+    return "\n".join([f"{record.slug} ({record.profile}): {tally(record)}", *rows])
+
+
 def _held(control: ClaimRecord) -> str:
     return {
         Verdict.REPLICATED: "control holds",
@@ -82,10 +96,8 @@ def _quantity(q: QuantityRecord) -> str:
     )
 
 
-def _criteria(claim: ClaimRecord) -> str:
-    return "".join(
-        f'<li>{escape(n)} <span class="criterion">{escape(c)}</span></li>' for n, c in claim.criteria.items()
-    )
+def _list(criteria: Iterable[tuple[str, object]]) -> str:
+    return "".join(f'<li>{escape(n)} <span class="criterion">{escape(c)}</span></li>' for n, c in criteria)
 
 
 def _row(claim: ClaimRecord, verdict: str, id_: str) -> str:
@@ -94,7 +106,7 @@ def _row(claim: ClaimRecord, verdict: str, id_: str) -> str:
         for label, text in (("Note", claim.note), ("Why", claim.reason))
         if text
     )
-    ours = "".join(_quantity(q) for q in claim.quantities) or _criteria(claim)
+    ours = "".join(_quantity(q) for q in claim.quantities) or _list(claim.criteria.items())
     paper = escape(claim.paper) + (f'<p class="detail">{escape(claim.source)}</p>' if claim.source else "")
     needs = f'<p class="detail">needs {escape(", ".join(claim.needs))}</p>' if claim.needs else ""
     link = f'<a href="#{escape(id_)}" title="link to this row">{escape(claim.id)}</a>'
@@ -126,10 +138,24 @@ def declarations(claims: list[ClaimRecord], controls: list[ClaimRecord]) -> str:
     """What is claimed and by which criterion it will be judged, before anything is run."""
     body = "".join(
         f'<tr><th scope="row">{escape(c.id)}</th><td>{escape(c.statement)}</td><td>{escape(c.paper)}</td>'
-        f"<td><ul>{_criteria(c)}</ul></td></tr>"
+        f"<td><ul>{_list(c.criteria.items())}</ul></td></tr>"
         for c in (*claims, *controls)
     )
     return table("verdicts", "Claims and criteria", ("Id", "Claim or control", "Paper", "Criterion"), body)
+
+
+def registered(claims: Sequence[Claim]) -> str:
+    """The claims of a paper that was not run yet, each with the address that its row will have."""
+    body = "".join(
+        f'<tr id="{escape(f"claim-{c.id}")}"><th scope="row">{escape(c.id)}</th><td>{escape(c.statement)}</td>'
+        f"<td>{escape(c.paper)}</td><td><ul>"
+        + "".join(
+            f'<li>{escape(q.name)} <span class="criterion">{escape(q.criterion)}</span></li>' for q in c.quantities
+        )
+        + f"</ul></td><td>{escape(', '.join(c.needs))}</td></tr>"
+        for c in claims
+    )
+    return table("verdicts", "Registered claims", ("Id", "Claim", "Paper", "Criterion", "Needs"), body)
 
 
 def tally(record: Record) -> str:

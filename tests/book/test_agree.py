@@ -21,12 +21,9 @@ seed = 0
 import torch
 from replib import estimate
 from replib.chapter import begin
-from replib.claims import above
 from replib.randomness import numpy_generator
 
 chapter = begin("author2024_sums", profile, seed)
-chapter.claim("numpy", "a sum in numpy", above(-1e9), paper="none")
-chapter.claim("torch", "a sum in torch", above(-1e9), paper="none")
 values = [numpy_generator(s, "values").standard_normal(1_000_000) for s in chapter.seeds(3)]
 tensors = [torch.tensor(v, dtype=torch.float32) for v in values]
 chapter.measure("numpy", estimate.mean([float(v.sum()) for v in values]))
@@ -34,13 +31,27 @@ sums = [float(t.sum()) + float(torch.nn.functional.softplus(t).double().sum()) f
 chapter.measure("torch", estimate.mean(sums))
 chapter.report()
 """
+CLAIMS = """
+[[claim]]
+id = "numpy"
+statement = "a sum in numpy"
+paper = "none"
+criterion = "> -1e9"
+
+[[claim]]
+id = "torch"
+statement = "a sum in torch"
+paper = "none"
+criterion = "> -1e9"
+"""
 OTHER_NUMPY = "2.2.6"
 
 
 def execute(path, notebook, **variables):
     command = [sys.executable, "-m", "papermill", str(notebook), str(path), "--kernel", "python3", "--no-progress-bar"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    # the claims lie beside the notebook
+    subprocess.run(command, env=environment, cwd=notebook.parent, check=True, capture_output=True)
     return path
 
 
@@ -58,6 +69,7 @@ def first_cause(output):
 def notebook(tmp_path_factory):
     path = tmp_path_factory.mktemp("agree") / "sums.ipynb"
     jupytext.write(jupytext.reads(CHAPTER, fmt="py:percent"), path)
+    (path.parent / "author2024_sums.toml").write_text(CLAIMS)
     return path
 
 

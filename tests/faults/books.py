@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from replib import cli
+from replib.press import skeleton
 
 from tests.conftest import ROOT
 
@@ -20,6 +20,7 @@ def write(checkout: Path, slug: str, text: str) -> None:
     path = checkout / "notebooks" / "part" / f"{slug}.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+    path.with_suffix(".toml").write_text(skeleton.CLAIMS)
 
 
 def small_book(folder: Path, slugs: tuple[str, ...]) -> Path:
@@ -32,7 +33,7 @@ def small_book(folder: Path, slugs: tuple[str, ...]) -> Path:
         else:
             shutil.copy(source, folder / name)
     for slug in slugs:
-        write(folder, slug, cli.TEMPLATE.format(slug=slug))
+        write(folder, slug, skeleton.NOTEBOOK.format(**skeleton.named(slug)))
     toc = (ROOT / "_toc.yml").read_text()
     toc = toc[: toc.index("  - caption: Extrapolation")]
     toc += "  - caption: Part\n    chapters:\n" + "".join(f"      - file: part/{s}\n" for s in slugs)

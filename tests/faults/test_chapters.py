@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from replib import cli
+from replib.press import skeleton
 
 from tests.faults.books import build, small_book, write
 
@@ -68,7 +68,7 @@ def test_what_failed_is_tried_again_even_if_nothing_changed(checkout, first):
 def test_a_second_build_repeats_only_what_failed_and_a_third_nothing(checkout, first):
     _, before = state(checkout, GOOD)
     for slug in (FAILS, HANGS):
-        write(checkout, slug, cli.TEMPLATE.format(slug=slug))
+        write(checkout, slug, skeleton.NOTEBOOK.format(**skeleton.named(slug)))
     second = build(checkout, "run", "book")
     assert second.returncode == 0, second.stdout + second.stderr
     assert state(checkout, GOOD) == ("ok", before)

@@ -13,7 +13,7 @@ import time
 
 import psutil
 import pytest
-from replib import cli
+from replib.press import skeleton
 
 from tests.conftest import ROOT
 from tests.faults.books import build, command, environment, result, small_book, write
@@ -164,8 +164,8 @@ def test_a_full_disk(tmp_path, clean):
 
 
 def test_a_kernel_beyond_its_memory(checkout, clean):
-    text = cli.TEMPLATE.format(slug=ONE)
-    write(checkout, ONE, text.replace("measured = [", "import numpy as np\nhuge = np.ones(2**34)\nmeasured = ["))
+    text = skeleton.NOTEBOOK.format(**skeleton.named(ONE))
+    write(checkout, ONE, text.replace("effect = np", "huge = np.ones(2**34)\neffect = np"))
     done = build(checkout, "run", "book", before=("prlimit", f"--as={16 * 2**30}"))
     assert done.returncode == 1
     assert f"{ONE} (quick) failed" in done.stdout
@@ -266,7 +266,7 @@ def test_a_clock_that_was_set_back(checkout, clean):
     later = time.time() + 86_400
     for path in (checkout / "_build").rglob("*"):
         os.utime(path, (later, later))
-    text = cli.TEMPLATE.format(slug=ONE)
+    text = skeleton.NOTEBOOK.format(**skeleton.named(ONE))
     write(checkout, ONE, text.replace("1 + 0.1 *", "2 + 0.1 *"))
     done = build(checkout, "run", "book")
     assert done.returncode == 0, done.stdout + done.stderr

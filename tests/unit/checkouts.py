@@ -2,7 +2,7 @@
 
 import json
 
-from replib import cli
+from replib.press import skeleton
 from replib.press.layout import Layout
 from replib.press.status import Status
 
@@ -23,7 +23,8 @@ def small_checkout(tmp_path, root):
     (tmp_path / "references.bib").write_text(BIBTEX)
     chapter = tmp_path / "notebooks" / "part" / f"{SLUG}.py"
     chapter.parent.mkdir(parents=True)
-    chapter.write_text(cli.TEMPLATE.format(slug=SLUG))
+    chapter.write_text(skeleton.NOTEBOOK.format(**skeleton.named(SLUG)))
+    chapter.with_suffix(".toml").write_text(skeleton.CLAIMS)
     return Layout(tmp_path)
 
 

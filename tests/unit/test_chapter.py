@@ -3,30 +3,35 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib import pyplot as plt
-from replib import environment, estimate, figures, render
-from replib.chapter import ChapterError, begin
-from replib.claims import Verdict, above
-from replib.record import FIGURE_MIME, RECORD_MIME, Record
+from replib import environment, estimate, render
+from replib.chapter import Chapter, ChapterError, begin
+from replib.claims import Verdict
+from replib.claimsfile import ClaimsError
+from replib.figures import Points, table
+from replib.record import RECORD_MIME, Record
 
+from tests.conftest import CLAIMS, start
+
+# begin() needs the claims of a chapter that is there
+REAL = "fan2021_quadratic"
 GOOD = estimate.mean([2.0, 3.0, 4.0])
 
 
 @pytest.mark.parametrize("profile", ["fast", "", "Quick", None])
 def test_unknown_profile(profile):
     with pytest.raises(ChapterError, match="use one of smoke, quick, paper"):
-        begin("author2024_topic", profile, 0)
+        begin(REAL, profile, 0)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "0", None, True])
 def test_bad_seed(seed):
     with pytest.raises(ChapterError, match="whole number of at least 0"):
-        begin("author2024_topic", "quick", seed)
+        begin(REAL, "quick", seed)
 
 
 def test_begin_pins_threads_and_asks_for_determinism(deterministic):
     torch.set_num_threads(2)
-    begin("author2024_topic", "smoke", 0)
+    begin(REAL, "smoke", 0)
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
     assert environment.active_threads() == 1
@@ -34,11 +39,11 @@ def test_begin_pins_threads_and_asks_for_determinism(deterministic):
 
 def test_more_threads_can_be_asked_for_and_are_recorded(monkeypatch, deterministic):
     monkeypatch.setenv("REPLIB_THREADS", "2")
-    begin("author2024_topic", "smoke", 0)
+    begin(REAL, "smoke", 0)
     assert torch.get_num_threads() == 2
     monkeypatch.setenv("REPLIB_THREADS", "many")
     with pytest.raises(ValueError, match="unset it"):
-        begin("author2024_topic", "smoke", 0)
+        begin(REAL, "smoke", 0)
 
 
 def test_threads_that_cannot_be_limited_are_an_error(monkeypatch):
@@ -48,10 +53,10 @@ def test_threads_that_cannot_be_limited_are_an_error(monkeypatch):
 
 
 def test_seeds_start_at_100_and_the_parameter_moves_them_all(deterministic):
-    assert begin("author2024_topic", "quick", 0).seeds(3) == [100, 101, 102]
-    assert begin("author2024_topic", "quick", 2).seeds(2) == [2100, 2101]
+    assert begin(REAL, "quick", 0).seeds(3) == [100, 101, 102]
+    assert begin(REAL, "quick", 2).seeds(2) == [2100, 2101]
     with pytest.raises(ChapterError, match="at least one seed"):
-        begin("author2024_topic", "quick", 0).seeds(0)
+        begin(REAL, "quick", 0).seeds(0)
 
 
 def test_measured_and_never_declared(chapter):
@@ -73,15 +78,64 @@ def test_measured_twice(chapter):
         chapter.not_tested("c1", "changed my mind")
 
 
-def test_declared_twice(chapter):
-    with pytest.raises(ChapterError, match="declared twice"):
-        chapter.control("c1", "again", above(0))
+FAMILY = (
+    CLAIMS
+    + """
+[[claim]]
+id = "c3"
+statement = "several"
+paper = "1"
+quantities = [
+    { id = "slope", name = "slope of the error", criterion = "> 1" },
+    { id = "width", each = [32, 0.5, "a, b"], name = "at width {}", criterion = "> 1" },
+]
+"""
+)
 
 
-def test_other_quantities_than_declared(chapter):
-    chapter.claim("c3", "several", {"a": above(1), "b": above(2)}, paper="1")
-    with pytest.raises(ChapterError, match=r"declares the quantities \['a', 'b'\], measured were \['a'\]"):
-        chapter.measure("c3", a=GOOD)
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"slope": GOOD}, "declared and not measured: width\\[0.5\\], width\\[32\\], width\\[a, b\\]; .* none"),
+        ({"slope": GOOD, "width": GOOD}, "not declared: width$"),
+        ({"slop": GOOD, "width": {32: GOOD, 0.5: GOOD, ("a", "b"): GOOD}}, "measured: slope; .* declared: slop$"),
+    ],
+)
+def test_other_quantities_than_declared(deterministic, given, message):
+    with pytest.raises(ChapterError, match=f"'c3': .*{message}"):
+        start(FAMILY).measure("c3", **given)
+
+
+def test_families_are_measured_by_member_and_kept_in_declared_order(deterministic):
+    started = start(FAMILY)
+    started.measure("c3", width={("a", "b"): GOOD, 0.5: GOOD, 32: GOOD}, slope=GOOD)
+    for name in ("c1", "guard"):
+        started.measure(name, GOOD)
+    names = [q.name for q in started.record().claims[1].quantities]
+    assert names == ["slope of the error", "at width 32", "at width 0.5", "at width a, b"]
+
+
+def test_what_the_claims_file_leaves_out_is_not_measured(deterministic):
+    started = start(CLAIMS.replace('criterion = "> 1"', 'criterion = "> 1"\nnot_tested = { quick = "no GPU" }'))
+    with pytest.raises(ChapterError, match="'c1' is measured twice|'c1' is not tested"):
+        started.measure("c1", GOOD)
+    started.measure("guard", GOOD)
+    claim = started.record().claims[0]
+    assert (claim.verdict, claim.reason, claim.criteria) == (Verdict.NOT_TESTED, "no GPU", {"": "> 1"})
+
+
+def test_sizes_are_those_of_quick_with_what_a_profile_says_otherwise(deterministic):
+    def sizes(profile):
+        made = start(CLAIMS, profile).sizes(
+            quick={"fit": {"steps": 10, "rate": 0.1}, "seeds": 5}, smoke={"seeds": 2}, paper={"fit": {"steps": 99}}
+        )
+        return made.fit, made.seeds
+
+    assert sizes("quick") == ({"steps": 10, "rate": 0.1}, 5)
+    assert sizes("smoke") == ({"steps": 10, "rate": 0.1}, 2)
+    assert sizes("paper") == ({"steps": 99, "rate": 0.1}, 5)
+    with pytest.raises(ChapterError, match="does not have: sweep"):
+        start(CLAIMS).sizes(quick={"fit": {}}, smoke={"sweep": {}}, paper={})
 
 
 def test_a_number_that_is_none(chapter):
@@ -92,19 +146,6 @@ def test_a_number_that_is_none(chapter):
 def test_not_tested_needs_a_reason(chapter):
     with pytest.raises(ChapterError, match="say why"):
         chapter.not_tested("c1", " ")
-
-
-def test_a_claim_that_needs_an_unknown_control(chapter):
-    chapter.claim("c3", "x", above(1), paper="1", needs=("ghost",))
-    for name in ("c1", "guard", "c3"):
-        chapter.measure(name, GOOD)
-    with pytest.raises(ChapterError, match="not declared: ghost"):
-        chapter.record()
-
-
-def test_a_chapter_without_claims(deterministic):
-    with pytest.raises(ChapterError, match="declares no claim"):
-        begin("author2024_topic", "quick", 0).record()
 
 
 def test_record_holds_what_was_measured(record):
@@ -139,83 +180,34 @@ def test_plain_lines_hold_no_digits_of_the_measurement(chapter, capsys):
 
 
 def test_texts_are_escaped_everywhere(deterministic):
-    nasty = '<script>alert("x")</script>&'
-    started = begin("author2024_topic", "quick", 0)
-    started.control("guard", nasty, {nasty: above(0)}, note=nasty)
-    started.claim("c1", nasty, {nasty: above(0)}, paper=nasty, source=nasty, note=nasty, needs=("guard",))
-    started.claim("c2", nasty, {nasty: above(0)}, paper=nasty)
-    declared = started.declarations().bundle["text/html"]
-    started.measure("guard", **{nasty: GOOD})
-    started.measure("c1", **{nasty: GOOD})
+    nasty = "<script>alert('x')</script>&"
+    number = f'quantities = [{{ id = "q", name = "{nasty}", criterion = "> 0" }}]\nnote = "{nasty}"\n'
+    text = f'[[control]]\nid = "guard"\nstatement = "{nasty}"\n{number}'
+    for name in ("c1", "c2"):
+        text += f'[[claim]]\nid = "{name}"\nstatement = "{nasty}"\npaper = "{nasty}"\nsource = "{nasty}"\n{number}'
+    started = start(text)
+    declared = started.claims().bundle["text/html"]
+    started.measure("guard", q=GOOD)
+    started.measure("c1", q=GOOD)
     started.not_tested("c2", nasty)
     record = started.record()
-    with figures.figure() as (fig, ax):
-        ax.set_title(nasty)
-        shown = started.figure(fig, nasty, nasty, {nasty: [1.0]}).bundle["text/html"]
-    for html in (declared, render.verdict_table(record), shown):
+    drawn = started.figure(table(("x", nasty), [(1.0, 2.0)]), Points("x", nasty), caption=nasty, alt=nasty)
+    for html in (declared, render.verdict_table(record), drawn.bundle["text/html"]):
         assert "<script" not in html
     assert "&lt;script&gt;" in render.verdict_table(record)
 
 
-def test_figure_is_inline_svg_with_text_alternative_and_data(chapter):
-    with figures.figure(columns=2) as (fig, axes):
-        axes[0].plot([1, 2], [3, 4.123456])
-        axes[1].set_title("0.98765")
-        bundle = chapter.figure(fig, "What is drawn.", "The finding.", {"x": np.array([1.0, 2.0]), "y": [3, 4]}).bundle
-    html = bundle["text/html"]
-    assert 'role="img" aria-label="The finding."' in html
-    assert "Figure 1." in html
-    assert "currentColor" in html
-    assert "#012345" not in html
-    assert "0.98765" in html  # text is not rounded with the coordinates
-    assert "<style" not in html
-    assert bundle[FIGURE_MIME]["columns"] == {"x": [1.0, 2.0], "y": [3, 4]}
-    ids = [part.split('"')[0] for part in html.split(' id="')[1:]]
-    assert len(ids) == len(set(ids))
-    assert not plt.get_fignums()
+def test_begin_needs_a_slug_with_claims():
+    with pytest.raises(ClaimsError, match="a slug is author2024_topic"):
+        begin("../etc/passwd", "quick", 0)
+    with pytest.raises(ClaimsError, match=r"claims of nobody2024_topic are not here.*nobody2024_topic.toml"):
+        begin("nobody2024_topic", "quick", 0)
 
 
-def test_figures_are_the_same_bytes_twice(chapter):
-    def draw():
-        with figures.figure() as (fig, ax):
-            figures.grouped_bars(ax, {"a": {"x": GOOD, "y": GOOD}, "b": {"x": GOOD, "y": GOOD}})
-            return figures.svg(fig, "f", "alt")
-
-    assert draw() == draw()
-
-
-def test_fill_repeats_single_values_and_refuses_what_does_not_fit():
-    columns = {"name": [], "x": [], "y": []}
-    figures.fill(columns, "a", [1, 2], np.array([0.5, 0.25]))
-    figures.fill(columns, "b", 3, 4.0)
-    assert columns == {"name": ["a", "a", "b"], "x": [1, 2, 3], "y": [0.5, 0.25, 4.0]}
-    assert [type(v) for v in (columns["name"][0], columns["x"][0], columns["y"][0])] == [str, int, float]
-    before = {name: list(column) for name, column in columns.items()}
-    with pytest.raises(ValueError, match="different lengths"):
-        figures.fill(columns, "c", [1, 2], [1, 2, 3])
-    with pytest.raises(ValueError, match="3 columns"):
-        figures.fill(columns, "c", 1)
-    assert columns == before
-
-
-def test_bars_return_what_they_draw():
-    with figures.figure() as (_, ax):
-        columns = figures.grouped_bars(ax, {"inside": {"x": GOOD, "y": GOOD}, "outside": {"x": GOOD, "y": GOOD}})
-        heights = [p.get_height() for p in ax.patches]
-    assert columns["value"] == pytest.approx(heights)
-    assert columns["series"] == ["inside"] * 2 + ["outside"] * 2
-
-
-@pytest.mark.parametrize(("caption", "alt", "data"), [("", "a", {"x": [1]}), ("c", " ", {"x": [1]})])
-def test_a_figure_says_what_it_shows(chapter, caption, alt, data):
-    with figures.figure() as (fig, _), pytest.raises(ChapterError, match="alternative text"):
-        chapter.figure(fig, caption, alt, data)
-
-
-@pytest.mark.parametrize("data", [{}, {"x": [1], "y": [1, 2]}])
-def test_a_figures_columns_have_one_length(chapter, data):
-    with figures.figure() as (fig, _), pytest.raises(ChapterError, match="one length"):
-        chapter.figure(fig, "c", "a", data)
+def test_claims_beside_the_notebook_are_found_outside_a_checkout(tmp_path, monkeypatch, deterministic):
+    (tmp_path / "nobody2024_topic.toml").write_text(CLAIMS)
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(begin("nobody2024_topic", "quick", 0), Chapter)
 
 
 @pytest.mark.parametrize(
@@ -224,17 +216,3 @@ def test_a_figures_columns_have_one_length(chapter, data):
 )
 def test_numbers_for_people(value, text):
     assert render.number(value) == text
-
-
-def test_explore_names_columns_of_the_data(chapter):
-    from replib.chapter import Explore
-
-    def drawn(**names):
-        with figures.figure() as (fig, _):
-            return chapter.figure(fig, "What.", "Finding.", {"x": [1.0], "y": [2.0]}, explore=Explore(**names)).bundle
-
-    assert drawn(x="x", y=("y",), log="y")[FIGURE_MIME]["explore"] == {
-        "x": "x", "y": ("y",), "by": "", "choose": "", "log": "y",
-    }  # fmt: skip
-    with pytest.raises(ChapterError, match="columns that the figure's data lack: width"):
-        drawn(x="x", y=("y",), by="width")

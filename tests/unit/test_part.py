@@ -8,13 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from replib import estimate, onset
-from replib.claims import Verdict, above, below, between, reported
+from replib.claims import Criterion, Verdict
 from replib.press import outcome, part
 from replib.press.layout import BuildError, Layout
 from replib.press.part import Delay, Row
 from replib.record import QuantityRecord
 
-from tests.conftest import ROOT
+from tests.conftest import CLAIMS, ROOT, start
 
 REAL = st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-9)
 
@@ -38,14 +38,14 @@ def quantity(value, low, high, criterion):
 @pytest.mark.parametrize(
     ("criterion", "expected"),
     [
-        (above(3, clear_of=1.5), (3, float("inf"))),
-        (below(-0.4, clear_of=0), (-float("inf"), -0.4)),
-        (between(-0.6, -0.4), (-0.6, -0.4)),
-        (below(1e-9), (-float("inf"), 1e-9)),
+        ("> 3, interval above 1.5", (3, float("inf"))),
+        ("< -0.4, interval below 0", (-float("inf"), -0.4)),
+        ("in (-0.6, -0.4)", (-0.6, -0.4)),
+        ("< 1e-9", (-float("inf"), 1e-9)),
     ],
 )
 def test_the_accepted_range_is_read_from_the_criterions_text(criterion, expected):
-    assert part.accepted(str(criterion)) == expected
+    assert part.accepted(str(Criterion.parse(criterion))) == expected
 
 
 @settings(max_examples=500)
@@ -53,7 +53,7 @@ def test_the_accepted_range_is_read_from_the_criterions_text(criterion, expected
 @given(st.lists(REAL, min_size=3, max_size=3), REAL, st.booleans())
 def test_a_drawing_keeps_order_and_stays_inside(numbers, bound, upper):
     (low, value, high), bound = sorted(numbers), float(f"{bound:g}")  # a criterion's text has six digits
-    criterion = below(bound) if upper else above(bound)
+    criterion = Criterion.parse(f"{'<' if upper else '>'} {bound!r}")
     svg = ElementTree.fromstring(part.drawing(quantity(value, low, high, criterion)))
     band, _, interval = svg[0], svg[1], svg[2]
     x1, x2, dot = float(interval.get("x1")), float(interval.get("x2")), float(svg[3].get("cx"))
@@ -112,16 +112,29 @@ def test_a_delay_is_drawn_in_order_and_inside(first, later, beyond, reached):
     assert svg[1].get("class") == ("interval" if reached else "waiting")
 
 
-def test_delays_say_which_runs_never_generalise(chapter):
+DELAYED = """
+[[claim]]
+id = "d"
+statement = "a delay"
+paper = "none"
+quantities = [
+    { id = "memorises", each = ["quick", "slow"], name = "{}: memorises at step", criterion = "reported" },
+    { id = "generalises", each = ["quick", "slow"], name = "{}: generalises at step", criterion = "reported" },
+    { id = "runs", each = ["quick", "slow"], name = "{}: runs that generalise", criterion = "reported" },
+    { id = "value", name = "value", criterion = "> 1" },
+]
+"""
+
+
+def test_delays_say_which_runs_never_generalise(deterministic):
     early = onset.onset([0, 40, 900], [[0, 0, 0], [1, 1, 1], [1, 1, 1]], 0.95)
     late = onset.onset([0, 40, 900], [[0, 0, 0], [0, 0, 0], [1, 0, 0]], 0.95)
     settings = {"quick": early, "slow": late}
-    names = [f"{setting}: {what}" for setting in settings for what in onset.DELAY]
-    chapter.claim("d", "a delay", {name: reported() for name in names} | {"value": above(1)}, paper="none")
+    chapter = start(CLAIMS + DELAYED)
     chapter.measure("guard", estimate.mean([0.1, 0.2, 0.3]))
     chapter.measure("c1", estimate.mean([2.0, 3.0, 4.0]))
-    measured = {k: v for setting, end in settings.items() for k, v in onset.delay(setting, early, end).items()}
-    chapter.measure("d", **measured, value=estimate.mean([2.0, 3.0, 4.0]))
+    measured = onset.delays({setting: (early, end) for setting, end in settings.items()})
+    chapter.measure("d", value=estimate.mean([2.0, 3.0, 4.0]), **measured)
     chapters = {"a": SimpleNamespace(quick=chapter.record(), page="part/a.html", authors="A & B")}
     html = part.delays([Delay("a", "d", "quick", "A <setting>"), Delay("a", "d", "slow", "Another")], chapters)
     assert "A &lt;setting&gt;" in html

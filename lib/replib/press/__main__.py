@@ -67,10 +67,11 @@ def _snakemake(layout: Layout, targets: list[str], where: list[str]) -> int:
         raise
 
 
-def _run(layout: Layout, profile: str, slugs: list[str], where: list[str], with_site: bool) -> int:
+def _run(layout: Layout, profile: str, slugs: list[str], where: list[str], with_site: bool, tell: bool) -> int:
     """Bring a profile, or the site, up to date. One build at a time in a checkout.
 
     Args:
+        tell: print the verdicts in the end.
         where: Snakemake's options for local cores or for a cluster.
     """
     from replib.press import digest, outcome
@@ -101,7 +102,14 @@ def _run(layout: Layout, profile: str, slugs: list[str], where: list[str], with_
             if layout.unfinished.exists():  # killed while it was written: newer than its inputs, yet not whole
                 (layout.html / "index.html").unlink(missing_ok=True)
         code = _snakemake(layout, targets, where)
-    return max(code, _summary(layout, profile, slugs))
+    code = max(code, _summary(layout, profile, slugs))
+    if tell:
+        from replib import render
+
+        for slug in slugs:
+            if outcome.is_current(layout, slug, profile) and layout.outcome(slug, profile).exists():
+                print(f"\n{render.plain_table(outcome.load(layout, slug, profile).record)}")
+    return code
 
 
 def _rewind(layout: Layout) -> None:
@@ -180,12 +188,12 @@ def main(arguments: list[str] | None = None) -> int:
                 layout.chapter(slug)
             profile = "quick" if options.target == "book" else options.target
             where = ["--profile", options.cluster] if options.cluster else ["--cores", options.cores]
-            return _run(layout, profile, slugs, where, options.target == "book")
+            return _run(layout, profile, slugs, where, options.target == "book", bool(options.slugs))
         elif options.command == "accept":
             from replib.press import outcome
 
             for slug in options.slugs or list(layout.chapters):
-                outcome.accept(layout, slug, options.profile)
+                print(outcome.accept(layout, slug, options.profile))
     except (BuildError, RecordError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

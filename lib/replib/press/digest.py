@@ -1,4 +1,4 @@
-"""What a chapter's result depends on: its text, the library modules it imports, the lock, the profile.
+"""What a chapter's result depends on: its text, its claims, the library modules it imports, the lock, the profile.
 
 The modules are found without running anything: the notebook's import statements are read from its
 syntax tree, and grimp's static import graph gives what those modules import in turn. The digest
@@ -77,6 +77,7 @@ def describe(layout: Layout, slug: str, profile: str) -> dict[str, object]:
     path = layout.chapter(slug)
     parts: dict[str, object] = {
         "source_sha256": sha256(path),
+        "claims_sha256": sha256(path.with_suffix(".toml")) if path.with_suffix(".toml").exists() else "",
         "modules": {m: sha256(_module_file(layout.root, m)) for m in sorted(modules(path))},
         "lock_sha256": sha256(layout.lock),
     }

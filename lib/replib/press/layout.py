@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from replib.claimsfile import SLUG
+
 
 class BuildError(RuntimeError):
     """A step that cannot be done; the message names the cause and the remedy."""
@@ -39,6 +41,16 @@ class Layout:
             found[path.stem] = path
         return found
 
+    @cached_property
+    def registered(self) -> dict[str, Path]:
+        """Slug -> claims file, of the papers that are registered and have no notebook yet."""
+        found = {path.stem: path for path in sorted((self.root / "notebooks").glob("*/*.toml"))}
+        return {slug: path for slug, path in found.items() if slug not in self.chapters and SLUG.fullmatch(slug)}
+
+    def claims(self, slug: str) -> Path:
+        """The claims file of a chapter, beside its notebook."""
+        return self.registered[slug] if slug in self.registered else self.chapter(slug).with_suffix(".toml")
+
     def chapter(self, slug: str) -> Path:
         """The text notebook of a chapter.
 
@@ -51,7 +63,7 @@ class Layout:
 
     def part(self, slug: str) -> str:
         """The folder a chapter lies in."""
-        return self.chapter(slug).parent.name
+        return self.claims(slug).parent.name
 
     def digest(self, slug: str, profile: str) -> Path:
         """Names what a run depends on; its content changes only when one of those changes."""

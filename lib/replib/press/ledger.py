@@ -3,10 +3,11 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from itertools import groupby
 
 from replib import render
-from replib.claims import Verdict
+from replib.claims import Claim, Verdict
 from replib.press import catalogue
 from replib.press.catalogue import Chapter
 from replib.press.layout import Layout
@@ -20,13 +21,17 @@ SHOWN = 3
 def claims(chapters: Iterable[Chapter]) -> list[dict]:
     """One entry per chapter, profile and claim; a chapter that failed has one entry without claim.
 
+    A claim that is registered and not run has the verdict ``registered, not run``.
+
     quick comes from this build, paper from the committed records.
     """
     rows: list[dict] = []
     for chapter in chapters:
-        if chapter.quick is None:
+        if chapter.failed:
             status = chapter.result.status
             rows.append(_entry(chapter, "quick") | {"failure": status.state, "message": status.message})
+        elif chapter.quick is None:
+            rows += [_registered(chapter, claim) for claim in chapter.claims["quick"].values()]
         else:
             rows += _rows(chapter, chapter.quick)
         if chapter.paper is not None:
@@ -43,6 +48,33 @@ def _entry(chapter: Chapter, profile: str) -> dict:
         "profile": profile,
         "page": chapter.page,
     }
+
+
+# stands where a verdict will stand
+REGISTERED = "registered, not run"
+
+
+def _registered(chapter: Chapter, claim: Claim) -> dict:
+    return _entry(chapter, "quick") | {
+        "id": f"{chapter.slug}/{claim.id}",
+        "claim": claim.id,
+        "link": f"{chapter.page}#claim-{claim.id}",
+        "statement": claim.statement,
+        "paper": claim.paper,
+        "source": claim.source,
+        "verdict": REGISTERED,
+        "reason": "",
+        "quantities": [],
+        "verified": "",
+        "core_seconds": None,
+        "registration": _registration(chapter, "quick", claim.id),
+    }
+
+
+def _registration(chapter: Chapter, profile: str, claim: str) -> dict | None:
+    """Since when the criterion stands and what it was before; None where the history is not known."""
+    found = chapter.registrations.get((profile, claim))
+    return None if found is None else asdict(found) | {"marked": found.marked}
 
 
 def _rows(chapter: Chapter, record: Record) -> list[dict]:
@@ -62,6 +94,7 @@ def _rows(chapter: Chapter, record: Record) -> list[dict]:
                 "quantities": [q.model_dump(mode="json") for q in claim.quantities],
                 "verified": record.environment.date,
                 "core_seconds": record.cost.cpu_s,
+                "registration": _registration(chapter, record.profile, claim.id),
             }
         )
     return rows
@@ -117,8 +150,10 @@ def glance(chapters: list[Chapter]) -> str:
 
 def _glance_row(chapter: Chapter) -> str:
     e = render.escape
-    if chapter.quick is None:
+    if chapter.failed:
         quick = '<span class="verdict verdict-failed">! run failed</span>'
+    elif chapter.quick is None:
+        quick = f'<span class="detail">{len(chapter.claims["quick"])} claims {REGISTERED}</span>'
     else:
         quick = tiles(chapter.quick, chapter.page)
     paper = '<span class="detail">not run</span>' if chapter.paper is None else tiles(chapter.paper, chapter.page)
@@ -135,7 +170,8 @@ COSTS = (15, 30, 60)
 
 def filters(chapters: list[Chapter]) -> str:
     """What narrows the picture and the table; shown where scripts run."""
-    verdicts = [str(v) for v in Verdict] + ["failed"] * any(c.quick is None for c in chapters)
+    verdicts = [str(v) for v in Verdict] + ["failed"] * any(c.failed for c in chapters)
+    verdicts += [REGISTERED] * any(c.result is None for c in chapters)
     choices = {
         "verdict": [(v, v) for v in verdicts],
         "run": [("quick", "quick"), ("paper", "at the paper's sizes")],
@@ -149,7 +185,7 @@ def filters(chapters: list[Chapter]) -> str:
         items = f'<option value="">all</option>{items}'
         boxes += f'<label>{name.capitalize()}<select name="{name}">{items}</select></label>'
     boxes += '<label>Search<input type="search" name="search"></label><button type="reset">Clear</button>'
-    total = sum(len(c.pairs()) or 1 for c in chapters)
+    total = sum(len(c.pairs()) or (1 if c.failed else len(c.claims["quick"])) for c in chapters)
     return (
         f'<form class="filters" id="ledger-filters" role="search" aria-label="Claims">{boxes}'
         f"<output>{total} of {total} claims</output></form>"
@@ -163,30 +199,44 @@ _COLUMNS = (
 
 def table(chapters: list[Chapter]) -> str:
     """Every claim with both runs side by side; the site's script makes it sortable and filterable."""
-    body = "".join(_failed_row(c) if c.quick is None else _claim_rows(c) for c in chapters)
+    body = "".join(_failed_row(c) if c.failed else _claim_rows(c) for c in chapters)
     return render.table("ledger", "All claims", _COLUMNS, body, id_="ledger-table")
 
 
 def _claim_rows(chapter: Chapter) -> str:
-    e = render.escape
-    rows = ""
+    e, rows = render.escape, ""
+    if chapter.quick is None:
+        waiting = f'<span class="detail">{REGISTERED}</span>'
+        for claim in chapter.claims["quick"].values():
+            rows += _claim_row(chapter, claim, f"claim-{claim.id}", (waiting, ""), "", (REGISTERED, ""))
+        return rows
+    cost = f"{chapter.quick.cost.cpu_s:.0f}"
     for quick, paper in chapter.pairs():
-        cells = (
-            f'<a href="{chapter.page}">{e(chapter.authors)}</a>',
-            f'<a href="{chapter.page}#{e(render.anchor(chapter.quick, quick.id))}">{e(quick.id)}</a>',
-            e(quick.statement),
-            e(quick.paper),
-            _run(quick),
-            '<span class="detail">not run</span>' if paper is None else _run(paper),
-            e(chapter.caption),
-            f"{chapter.quick.cost.cpu_s:.0f}",
-        )
-        rows += (
-            f'<tr data-claim="{e(f"{chapter.slug}/{quick.id}")}" data-quick="{quick.verdict}" '
-            f'data-paper="{paper.verdict if paper else ""}" data-cost="{chapter.quick.cost.cpu_s:.0f}" '
-            f"{_places(chapter)}>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
-        )
+        larger = '<span class="detail">not run</span>' if paper is None else _run(paper)
+        verdicts = (str(quick.verdict), str(paper.verdict) if paper else "")
+        at = e(render.anchor(chapter.quick, quick.id))
+        rows += _claim_row(chapter, quick, at, (_run(quick), larger), cost, verdicts)
     return rows
+
+
+def _claim_row(
+    chapter: Chapter, claim: Claim | ClaimRecord, at: str, runs: tuple[str, str], cost: str,
+    verdicts: tuple[str, str],
+) -> str:  # fmt: skip
+    e = render.escape
+    mark = ""
+    if claim.id in chapter.marked:
+        mark = f' <a href="{chapter.page}#criteria" title="its criterion was not set before the run, or changed">*</a>'
+    cells = (
+        f'<a href="{chapter.page}">{e(chapter.authors)}</a>',
+        f'<a href="{chapter.page}#{at}">{e(claim.id)}</a>{mark}',
+        e(claim.statement), e(claim.paper), *runs, e(chapter.caption), cost,
+    )  # fmt: skip
+    return (
+        f'<tr data-claim="{e(f"{chapter.slug}/{claim.id}")}" data-quick="{verdicts[0]}" '
+        f'data-paper="{verdicts[1]}" data-cost="{cost}" '
+        f"{_places(chapter)}>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
+    )
 
 
 def _run(claim: ClaimRecord) -> str:

@@ -98,6 +98,10 @@ def _wheel(layout: Layout, folder: Path) -> str:
         copy = Path(temporary)
         for name in ("pyproject.toml", "README.md"):
             shutil.copy(layout.root / name, copy / name)
+        for claims in (layout.root / "notebooks").glob("*/*.toml"):
+            target = copy / claims.relative_to(layout.root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(claims, target)
         shutil.copytree(layout.root / "lib", copy / "lib", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
         command += ["--disable-pip-version-check", "--wheel-dir", str(folder), str(copy)]

@@ -7,7 +7,7 @@ from replib.press.digest import sha256
 from replib.press.extract import extract, read_notebook, record_in
 from replib.press.layout import BuildError, Layout
 from replib.press.status import Status, read_status
-from replib.record import Record, RecordError, dump, parse, read, write_atomically
+from replib.record import Record, RecordError, compare, dump, parse, read, write_atomically
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def published(layout: Layout, slug: str, profile: str) -> Record | None:
     return read(path) if path.exists() else None
 
 
-def accept(layout: Layout, slug: str, profile: str) -> None:
-    """Make a fresh record the published one.
+def accept(layout: Layout, slug: str, profile: str) -> str:
+    """Make a fresh record the published one; says which file, and what is other than in the one before.
 
     Raises:
         BuildError: the run failed, its record is not that of the last run, or it ran another text of the chapter.
@@ -90,6 +90,23 @@ def accept(layout: Layout, slug: str, profile: str) -> None:
             f"{slug} ({profile}) was run again since its record was made: extract it first (record {profile})"
         )
     made = outcome.record.provenance
-    if made is None or made.source_sha256 != sha256(layout.chapter(slug)):
+    if (
+        made is None
+        or made.source_sha256 != sha256(layout.chapter(slug))
+        or (made.claims_sha256 and made.claims_sha256 != sha256(layout.claims(slug)))
+    ):
         raise BuildError(f"{slug} ({profile}) has changed since this run: run it again")
-    write_atomically(layout.published(slug, profile), dump(outcome.record))
+    before, path = published(layout, slug, profile), layout.published(slug, profile)
+    write_atomically(path, dump(outcome.record))
+    return f"published {path.relative_to(layout.root)}: {_changes(before, outcome.record)}"
+
+
+def _changes(before: Record | None, now: Record) -> str:
+    if before is None:
+        return "its first record"
+    rows = compare(before, now)
+    other = [row for row in rows if row.state in ("differs", "within tolerance")]
+    if not other:
+        return f"all {len(rows)} verdicts and numbers are as before"
+    lines = [f"    {row.claim} {row.quantity}: {row.ours} -> {row.theirs}" for row in other]
+    return "\n".join([f"{len(other)} of {len(rows)} verdicts and numbers changed", *lines])

@@ -8,7 +8,7 @@ from html import unescape
 import yaml
 
 from replib import render
-from replib.press import extract
+from replib.press import extract, registration
 from replib.press.catalogue import Chapter
 from replib.press.layout import BuildError, Layout
 from replib.press.mathml import mathml
@@ -144,6 +144,8 @@ def card(chapter: Chapter, repository: str) -> str:
         "Processor": f"{record.environment.gpu or record.environment.cpu}, {record.environment.threads} thread",
     }
     rows = "".join(f"<div><dt>{e(k)}</dt><dd>{e(v)}</dd></div>" for k, v in facts.items())
+    rows = "".join(f"<div><dt>{e(k)}</dt><dd>{e(v)}</dd></div>" for k, v in facts.items())
+    rows += f'<div><dt>Criteria</dt><dd><a href="#criteria">{e(_when(chapter))}</a></dd></div>'
     larger = ""
     if chapter.paper is not None:
         older = f" {_OLDER}" * chapter.paper_is_older
@@ -163,6 +165,74 @@ def card(chapter: Chapter, repository: str) -> str:
         f'<section class="card-run" aria-label="Result at a glance">'
         f'<p class="tally">{e(render.tally(record))}</p>'
         f'<p class="claims">{links}</p>{larger}<dl>{rows}</dl><ul class="actions">{buttons}</ul></section>'
+    )
+
+
+def _when(chapter: Chapter) -> str:
+    """Since when the criteria stand, in a few words."""
+    if chapter.history_unknown:
+        return "of an unknown date"
+    dates = sorted({r.date for r in chapter.registrations.values() if r and r.date})
+    span = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "not committed yet"
+    late = len(chapter.marked)
+    return f"of {span}" + f"; {late} not set before the run, or changed" * bool(late)
+
+
+def _change(change: registration.Change) -> str:
+    e = render.escape
+    old, new = (e("; ".join(lines)) or "nothing" for lines in (change.old, change.new))
+    when = "! after a record existed" if change.after_record else "before any record"
+    return (
+        f"<li><time>{e(change.date or 'not committed')}</time> <code>{e(change.commit)}</code> {when}: "
+        f"<del>{old}</del> became <ins>{new}</ins></li>"
+    )
+
+
+def criteria(chapter: Chapter) -> str:
+    """When each claim's criterion was set, in which commit, and what it replaced."""
+    if chapter.history_unknown:
+        return f"When the criteria were set is not known here: {chapter.history_unknown}."
+    e, rows = render.escape, ""
+    for profile, record in (("quick", chapter.quick), ("paper", chapter.paper)):
+        if profile == "paper" and record is None:
+            continue
+        for claim in chapter.claims.get(profile, {}):
+            found = chapter.registrations[profile, claim]
+            state = "set before its run"
+            if not found.commit:
+                state = "! not committed yet"
+            elif record is None:
+                state = "registered, not run"
+            elif found.before_record is None:
+                state = "set; its run is not published yet"
+            elif not found.before_record:
+                state = "! first seen with a record, not before it"
+            changes = "".join(map(_change, found.changes))
+            if changes:
+                late = sum(c.after_record for c in found.changes)
+                said = (
+                    f"{len(found.changes)} change{'s' * (len(found.changes) > 1)}"
+                    + f", {late} after a record" * bool(late)
+                )
+                changes = f"<details><summary>{said}</summary><ul>{changes}</ul></details>"
+            rows += (
+                f'<tr><th scope="row">{e(claim)}</th><td>{profile}</td>'
+                f"<td>{e(registration.summary(found, record))}</td>"
+                f"<td>{e(state)} <code>{e(found.commit)}</code>{changes}</td></tr>"
+            )
+    return render.table("registration", "When the criteria were set", ("Claim", "Profile", "When", "State"), rows)
+
+
+def registered(chapter: Chapter) -> str:
+    """The page of a paper that is registered and not run yet, as Markdown."""
+    claims = list(chapter.claims["quick"].values())
+    return (
+        f"# [registered] {chapter.title}\n\n*{chapter.authors}* {{footcite}}`{chapter.slug}`\n\n"
+        '<section class="card-run" aria-label="State"><p class="tally">Registered, not run.</p>'
+        f"<p>What will be judged, and by which criterion, stands here before anything was run.</p></section>\n\n"
+        f"{block(render.registered(claims))}\n\n"
+        '<h2 id="criteria">When the criteria were set</h2>\n\n'
+        f"{block(criteria(chapter))}\n\n## References\n\n```{{footbibliography}}\n```\n"
     )
 
 
@@ -257,7 +327,12 @@ def citation(chapter: Chapter, repository: str = "") -> str:
 
 def history(layout: Layout, slug: str) -> list[tuple[str, str, str]]:
     """Commits that changed a chapter or its records, newest first: date, short hash, subject; empty outside git."""
-    paths = [layout.chapter(slug), layout.published(slug, "quick"), layout.published(slug, "paper")]
+    paths = [
+        layout.chapter(slug),
+        layout.claims(slug),
+        layout.published(slug, "quick"),
+        layout.published(slug, "paper"),
+    ]
     command = ["git", "log", "--format=%as%x09%h%x09%s", "--", *(str(p.relative_to(layout.root)) for p in paths)]
     try:
         done = subprocess.run(command, cwd=layout.root, capture_output=True, text=True, check=True)
@@ -274,7 +349,7 @@ def _history(layout: Layout, slug: str) -> str:
         f"<li><time>{render.escape(date)}</time> {render.escape(subject)} <code>{render.escape(commit)}</code></li>"
         for date, commit, subject in commits
     )
-    summary = f"{len(commits)} changes, the last on {commits[0][0]}"
+    summary = f"{len(commits)} change{'s' * (len(commits) > 1)}, the last on {commits[0][0]}"
     return f'<details class="history"><summary>{summary}</summary><ul>{items}</ul></details>'
 
 
@@ -309,6 +384,7 @@ def _foot(book: Book, chapter: Chapter, downloads: dict[str, str]) -> str:
     text += f"\n\n## Cite\n\nThe paper:\n\n```bibtex\n{chapter.bibtex}\n```\n\nThis chapter:\n\n"
     text += f"```bibtex\n{citation(chapter, book.repository)}\n```\n\n"
     text += f'## Provenance\n\n<dl class="provenance">{_provenance(record)}</dl>\n\n'
+    text += f'<h2 id="criteria">When the criteria were set</h2>\n\n{block(criteria(chapter))}\n\n'
     text += f"## History\n\n{_history(book.layout, chapter.slug)}\n\n"
     return text + "## References\n\n```{footbibliography}\n```\n"
 
@@ -349,6 +425,7 @@ def downloads(chapter: Chapter, figures: list[dict]) -> dict[str, str]:
     offered = {
         "executed notebook": f"{slug}.ipynb",
         "text notebook": f"{slug}.py",
+        "claims": f"{slug}.toml",
         "record": f"{slug}.quick.json",
     }
     if chapter.paper is not None:

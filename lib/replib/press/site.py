@@ -127,7 +127,10 @@ def stage(layout: Layout) -> None:
     files.write("_extra/claims.js", feeds.claims_index(rows))
     for chapter in chapters:
         name = f"{chapter.part}/{chapter.slug}"
-        if chapter.quick is None:
+        if chapter.result is None:
+            files.write(f"{name}.md", page.registered(chapter))
+            continue
+        if chapter.failed:
             files.write(f"{name}.md", page.failure(chapter))
             continue
         notebook = extract.read_notebook(layout.executed(chapter.slug, "quick"))
@@ -145,6 +148,7 @@ def _downloads(layout: Layout, files: _Stage, chapter: Chapter, figures: list[di
     slug, folder = chapter.slug, "_extra/downloads"
     files.write(f"{folder}/{slug}.ipynb", notebooks.published(layout, slug, repository))
     files.copy(layout.chapter(slug), f"{folder}/{slug}.py")
+    files.copy(layout.claims(slug), f"{folder}/{slug}.toml")
     files.write(f"{folder}/{slug}.quick.json", dump(chapter.quick))
     if chapter.paper is not None:
         files.copy(layout.published(slug, "paper"), f"{folder}/{slug}.paper.json")
@@ -168,8 +172,9 @@ def _config(layout: Layout, terms: list[glossary.Term], repository: str) -> str:
 def _overview(chapters: list[Chapter]) -> str:
     """The book in numbers, and what did not replicate."""
     total = sum((c.standing for c in chapters), Counter())
-    failed = sum(c.quick is None for c in chapters)
-    numbers = f"<b>{len(chapters)} papers, {sum(total.values())} claims.</b>" + f" {failed} runs failed." * bool(failed)
+    failed, waiting = sum(c.failed for c in chapters), sum(c.result is None for c in chapters)
+    numbers = f"<b>{len(chapters) - waiting} papers, {sum(total.values())} claims.</b>"
+    numbers += f" {failed} runs failed." * bool(failed) + f" {waiting} papers registered, not run." * bool(waiting)
     refuted = [
         (chapter, quick)
         for chapter in chapters
@@ -206,7 +211,7 @@ def _status(chapters: list[Chapter]) -> str:
         record = chapter.quick
         link = f'<a href="{chapter.page}">{chapter.slug}</a>'
         if record is None:
-            state = render.escape(chapter.result.status.state)
+            state = render.escape(chapter.result.status.state if chapter.failed else ledger.REGISTERED)
             rows += f'<tr><td>{link}</td><td colspan="6">{state}</td></tr>'
             continue
         env, cost = record.environment, record.cost

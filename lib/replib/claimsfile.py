@@ -265,7 +265,7 @@ def read(path: Path) -> ClaimsFile:
 
 
 def find(slug: str) -> Path:
-    """The claims file of a chapter: in the checkout this library lies in, in the working folder, or installed with it.
+    """The claims file of a chapter: beside the notebook, in the checkout this library lies in, or installed with it.
 
     Raises:
         ClaimsError: not a slug, or there is none.
@@ -273,9 +273,9 @@ def find(slug: str) -> Path:
     if not SLUG.fullmatch(slug):
         raise ClaimsError(f"{slug!r} is no chapter: {SLUG_RULE}")
     root = Path(__file__).resolve().parents[2]
-    found = sorted((root / "notebooks").glob(f"*/{slug}.toml")) if (root / "Snakefile").exists() else []
-    if not found and (beside := Path(f"{slug}.toml")).exists():
-        found = [beside]
+    found = [beside] if (beside := Path(f"{slug}.toml")).exists() else []
+    if not found and (root / "Snakefile").exists():
+        found = sorted((root / "notebooks").glob(f"*/{slug}.toml"))
     if not found:
         try:
             installed = metadata.files("replib") or []

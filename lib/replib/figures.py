@@ -421,6 +421,9 @@ def draw(
         ValueError: a column or a panel that the table does not have.
     """
     panels = panels or {}
+    for name in filter(None, (panel, *(n for layer in layers for n in _columns(layer)))):
+        if name not in data:
+            raise ValueError(f"the figure's table has no column {name!r}; it has: {', '.join(map(str, data))}")
     groups = {str(k): rows for k, rows in data.groupby(panel, sort=False)} if panel else {"": data}
     unknown = sorted({str(k) for k in panels} - groups.keys())
     if unknown:
@@ -456,6 +459,14 @@ def draw(
     return fig
 
 
+def _columns(layer: Layer) -> Iterator[str]:
+    """The columns that a layer names."""
+    for attribute in ("x", "y", "by", "each", "band", "interval", "filled", "value"):
+        named = None if isinstance(layer, Level) else getattr(layer, attribute, None)
+        if named is not None:
+            yield from (named,) if isinstance(named, str) else named
+
+
 # a logarithmic axis with no more values than this is marked at them
 _FEW = 8
 
@@ -467,16 +478,6 @@ def _few_ticks(ax: Axes, x: pd.Series) -> None:
         ax.set_xticks([], minor=True)
 
 
-def shown(layers: Iterable[Layer]) -> Iterator[str]:
-    """The columns that layers name."""
-    for layer in layers:
-        for name in ("x", "y", "by", "each", "band", "interval", "filled", "value"):
-            value = getattr(layer, name, None)
-            if isinstance(layer, Level) or value is None:
-                continue
-            yield from (value,) if isinstance(value, str) else value
-
-
 def svg(fig: Figure, name: str, alt: str) -> str:
     """``fig`` as an inline SVG element with alternative text.
 
@@ -485,7 +486,8 @@ def svg(fig: Figure, name: str, alt: str) -> str:
         alt: what a reader who cannot see the figure needs to know: the finding.
     """
     stream = io.StringIO()
-    fig.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    with matplotlib.rc_context(_STYLE):  # the salt of ids among it
+        fig.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<style .*?</style>\s*", "", text, flags=re.DOTALL)  # would style the whole page

@@ -1,8 +1,8 @@
 """Fresh quick records against the published ones, and against the budget."""
 
 import pytest
-from replib.build import outcome
-from replib.build.layout import Layout
+from replib.press import outcome
+from replib.press.layout import Layout
 from replib.record import compare, likely_causes
 
 from tests.conftest import ROOT

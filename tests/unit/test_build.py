@@ -10,10 +10,12 @@ import time
 
 import nbformat
 import pytest
-from replib import cli
+import yaml
+from pybtex.database import parse_file
+from replib import claimsfile, cli
 from replib.claims import Verdict
 from replib.press import __main__ as command
-from replib.press import catalogue, digest, execute, extract, feeds, ledger, outcome, page
+from replib.press import catalogue, digest, execute, extract, feeds, ledger, outcome, page, skeleton
 from replib.press.layout import BuildError, Layout
 from replib.press.requests import request
 from replib.press.status import Status, read_status
@@ -49,6 +51,13 @@ def test_digest_follows_text_lock_profile_and_nothing_else(checkout):
     checkout.lock.write_text("numpy==1\n")
     assert of(checkout) == before
     path.write_text(path.read_text() + "\n# more\n")
+    assert of(checkout) != before
+
+
+def test_digest_follows_the_claims(checkout):
+    before = of(checkout)
+    claims = checkout.claims(SLUG)
+    claims.write_text(claims.read_text().replace("> 0.5", "> 0.6"))
     assert of(checkout) != before
 
 
@@ -349,6 +358,94 @@ def test_agree(tmp_path, record, capsys):
 def test_new_refuses_bad_names(capsys, slug, part, reason):
     assert cli.main(["new", slug, part]) == 2
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("slug", "part"), [("", ""), ("author2025_other", ""), ("", "part")])
+def test_new_says_what_to_type(capsys, slug, part):
+    assert cli.main(["new", *filter(None, (slug, part))]) == 2
+    error = capsys.readouterr().err
+    assert "make new CHAPTER=author2024_topic PART=part" in error
+    assert "extrapolation" in error
+
+
+def test_new_writes_a_chapter_into_a_part_that_is_there(checkout):
+    done = skeleton.create(checkout, "someone2025_other", "part")
+    fresh = Layout(checkout.root)
+    assert fresh.chapters.keys() == {SLUG, "someone2025_other"}
+    assert claimsfile.read(fresh.claims("someone2025_other")).claims("quick")
+    toc = yaml.safe_load((checkout.root / "_toc.yml").read_text())
+    assert [c["file"] for c in toc["parts"][0]["chapters"]] == [f"part/{SLUG}", "part/someone2025_other"]
+    entry = parse_file(str(checkout.root / "references.bib")).entries["someone2025_other"]
+    assert (entry.fields["year"], entry.persons["author"][0].last_names) == ("2025", ["Someone"])
+    assert any("references.bib" in line for line in done)
+
+
+def test_new_makes_a_part_with_its_page(checkout):
+    (checkout.root / "book").mkdir()
+    skeleton.create(checkout, "someone2025_other", "some_part")
+    toc = yaml.safe_load((checkout.root / "_toc.yml").read_text())
+    assert toc["parts"][1]["caption"] == "Some part"
+    assert [c["file"] for c in toc["parts"][1]["chapters"]] == ["some_part", "some_part/someone2025_other"]
+    assert "# Some part" in (checkout.root / "book" / "some_part.md").read_text()
+
+
+def test_agree_says_that_smoke_is_never_published(tmp_path, record, capsys):
+    run = tmp_path / "run.json"
+    run.write_text(dump(record.model_copy(update={"profile": "smoke"})))
+    assert cli.main(["agree", str(run)]) == 2
+    assert "a smoke run is never published" in capsys.readouterr().err
+
+
+def test_accept_says_what_it_published_and_what_changed(checkout, record):
+    digest.refresh(checkout, ("quick",))
+    inputs = json.loads(checkout.digest(SLUG, "quick").read_text())
+
+    def accepted(made):
+        made = made.model_copy(update={"provenance": Provenance(**inputs, commit="")})
+        publish(checkout, made)
+        return outcome.accept(checkout, SLUG, "quick")
+
+    assert accepted(record) == f"published book/records/{SLUG}.quick.json: its first record"
+    assert accepted(record).endswith("all 5 verdicts and numbers are as before")
+    claim = record.claims[0]
+    other = claim.model_copy(update={"quantities": [claim.quantities[0].model_copy(update={"value": 3.1})]})
+    text = accepted(record.model_copy(update={"claims": [other, record.claims[1]]}))
+    assert "1 of 5 verdicts and numbers changed\n    c1 : 3 [" in text.replace("c1 estimate", "c1 ")
+
+
+# --- papers that are registered and not run
+
+
+@pytest.fixture
+def waiting(checkout, record):
+    """A checkout with one chapter that ran and one paper that is registered."""
+    publish(checkout, record)
+    skeleton.create(checkout, "someone2025_other", "part")
+    (checkout.root / "notebooks" / "part" / "someone2025_other.py").unlink()
+    return Layout(checkout.root)
+
+
+def test_a_registered_paper_has_rows_and_a_page_with_its_claims(waiting):
+    assert waiting.registered.keys() == {"someone2025_other"}
+    chapters = catalogue.read(waiting)
+    assert [c.result is None for c in chapters] == [False, True]
+    (row,) = [r for r in ledger.claims(chapters) if r["chapter"] == "someone2025_other"]
+    assert (row["claim"], row["verdict"], row["quantities"]) == ("c1", "registered, not run", [])
+    for text in (ledger.table(chapters), ledger.glance(chapters)):
+        assert "registered, not run" in text
+    text = page.registered(chapters[1])
+    assert 'id="claim-c1"' in text
+    assert "size of the effect" in text
+    assert "&gt; 0.5" in text
+    assert feeds.claims_csv(ledger.claims(chapters)).count("someone2025_other/c1") == 1
+
+
+def test_a_registered_paper_with_a_bad_file_shows_its_own_fault(waiting):
+    path = waiting.claims("someone2025_other")
+    path.write_text(path.read_text().replace("> 0.5", "> abc"))
+    chapter = catalogue.read(Layout(waiting.root))[1]
+    assert chapter.failed
+    assert "is no criterion" in page.failure(chapter)
 
 
 def test_agree_needs_no_more_than_the_library_itself(tmp_path, record):

@@ -127,6 +127,8 @@ def execute(layout: Layout, slug: str, profile: str, seed: int = 0) -> Status:
     try:
         try:
             nbformat.write(notebook, work / "in.ipynb")
+            if layout.claims(slug).exists():  # where there are none, the run says so
+                shutil.copy(layout.claims(slug), work / f"{slug}.toml")
         except OSError as error:
             raise BuildError(f"{work} cannot be written ({error.strerror}): free some space, then run again") from None
         state, message = _papermill(layout, work, profile, seed)

@@ -149,13 +149,15 @@ def create(layout: Layout, slug: str, part: str) -> list[str]:
     contents, bibliography = layout.root / "_toc.yml", layout.root / "references.bib"
     toc, bib = (path.read_text(encoding="utf-8") for path in (contents, bibliography))
     caption, page = part.replace("_", " ").capitalize(), layout.root / "book" / f"{part}.md"
-    line = f"      - file: {part}/{slug}\n"
-    last = list(re.finditer(rf"^ +- file: {part}(/\w+)?\n", toc, re.MULTILINE))
+    last = list(re.finditer(rf"^( *)- file: {part}(/\w+)?\n", toc, re.MULTILINE))
     done = []
     if last:
-        toc = toc[: last[-1].end()] + line + toc[last[-1].end() :]
+        toc = toc[: last[-1].end()] + f"{last[-1][1]}- file: {part}/{slug}\n" + toc[last[-1].end() :]
     else:
-        toc = f"{toc.rstrip()}\n  - caption: {caption}\n    chapters:\n      - file: {part}\n{line}"
+        at = re.search(r"^( *)- caption:", toc, re.MULTILINE)
+        at = at[1] if at else "  "
+        lines = (f"- caption: {caption}", "  chapters:", f"    - file: {part}", f"    - file: {part}/{slug}")
+        toc = "\n".join([toc.rstrip(), *(at + line for line in lines), ""])
         if not page.exists():
             write_atomically(page, PART.format(caption=caption))
             done.append(f"wrote book/{part}.md, the page of the new part {caption!r}")

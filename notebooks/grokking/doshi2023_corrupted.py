@@ -38,14 +38,15 @@ from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import torch
-from replib import estimate, figures
+from replib import estimate
 from replib.analysis.fourier import ipr
-from replib.chapter import Explore, begin
-from replib.claims import above, below, between, equals, reported
+from replib.chapter import begin
 from replib.data import modular
+from replib.figures import Heat, Histogram, Level, Lines, Points, table
 from replib.models.pairs import PairNetwork
-from replib.onset import DELAY, delay, onset
+from replib.onset import onset
 from replib.randomness import torch_generator
 from replib.training.descent import descend
 from replib.training.ensemble import Minibatches
@@ -55,7 +56,6 @@ from torch.nn.functional import one_hot
 from torch.optim import AdamW
 
 chapter = begin("doshi2023_corrupted", profile, seed)
-device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available() else "cpu")
 
 # %% [markdown]
 # ## Sizes
@@ -66,28 +66,24 @@ device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available()
 # diagram over both shares runs only where there is a GPU: on one core it would take days.
 
 # %% tags=["hide-input"]
-FULL = profile == "paper"
 # fmt: off
-QUICK = SimpleNamespace(
-    p=53, neurons=240, seeds=5, alpha=0.7, xi=0.3, every=5, steps={0: 250, 5: 200, 15: 300},
-    cuts=30, checks=dict(seeds=2, alpha=0.15, steps=100),
-    batches=dict(alpha=0.7, xi=0.2, batch=64, steps=800, every=80),
-    diagram=None,
-)
-SMOKE = SimpleNamespace(
-    p=13, neurons=40, seeds=2, alpha=0.7, xi=0.3, every=5, steps={0: 20, 5: 20, 15: 20},
-    cuts=5, checks=QUICK.checks | dict(steps=5),
-    batches=QUICK.batches | dict(batch=16, steps=20, every=10),
-    diagram=dict(shares=(0.3, 0.7), steps=3),
-)
-PAPER = SimpleNamespace(
-    p=97, neurons=500, seeds=5, alpha=0.5, xi=0.35, every=5, steps={0: 1000, 5: 500, 15: 500},
-    cuts=60, checks=QUICK.checks,
-    batches=dict(alpha=0.65, xi=0.2, batch=64, steps=2000, every=40),
-    diagram=dict(shares=np.linspace(0.1, 0.9, 17), steps=2000),
+sizes = chapter.sizes(
+    quick=dict(
+        p=53, neurons=240, seeds=5, alpha=0.7, xi=0.3, every=5, steps={0: 250, 5: 200, 15: 300},
+        cuts=30, checks=dict(seeds=2, alpha=0.15, steps=100),
+        batches=dict(alpha=0.7, xi=0.2, batch=64, steps=800, every=80),
+        diagram=None,
+    ),
+    smoke=dict(
+        p=13, neurons=40, seeds=2, steps={0: 20, 5: 20, 15: 20}, cuts=5, checks=dict(steps=5),
+        batches=dict(batch=16, steps=20, every=10), diagram=dict(shares=(0.3, 0.7), steps=3),
+    ),
+    paper=dict(
+        p=97, neurons=500, alpha=0.5, xi=0.35, steps={0: 1000, 5: 500, 15: 500}, cuts=60,
+        batches=dict(alpha=0.65, steps=2000, every=40), diagram=dict(shares=np.linspace(0.1, 0.9, 17), steps=2000),
+    ),
 )
 # fmt: on
-sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
 DECAYS = (0, 5, 15)
 P, N, XI = sizes.p, sizes.neurons, sizes.xi
 
@@ -100,9 +96,8 @@ def floor(xi):
 # %% [markdown]
 # ## What the paper claims
 #
-# Every claim and every control is declared here with its criterion, before anything is run. A claim counts only if the
-# controls it needs behave as declared. The criteria were set before this run; where a small pilot had been seen, the
-# note says so, and the verdicts rest on seeds that the pilot did not use.
+# A claim counts only if the controls it needs behave as declared. The criteria were set before this run; where a small
+# pilot had been seen, the note says so, and the verdicts rest on seeds that the pilot did not use.
 #
 # A fraction $\alpha$ of all pairs trains. A fraction $\xi$ of the training points is *corrupted*: it gets a label drawn
 # uniformly from all classes. A network that answers the true label everywhere therefore has training accuracy
@@ -110,162 +105,7 @@ def floor(xi):
 # neuron with IPR of at least 0.5 is called periodic.
 
 # %% tags=["hide-input"]
-PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
-CUT = 0.5  # neurons with an IPR of at least this are called periodic
-FALL, KEPT = (0.7, 0.02) if FULL else (0.5, 0.05)
-
-chapter.control(
-    "analytic",
-    "Weights written down by hand, one frequency per neuron, have IPR 1 and answer every pair: the statistic and the "
-    "table form of the network are right.",
-    {"IPR, smallest": above(0.999), "accuracy on all pairs": above(0.999)},
-)
-chapter.control(
-    "few-points",
-    "With too few training points (α = 0.15, no decay) the network memorises: training accuracy 1, test accuracy near chance.",
-    {"train": above(0.99), "test": below(0.1)},
-    note=PILOT,
-)
-chapter.claim(
-    "c1",
-    "Coexistence: without weight decay the network fits wrong labels and generalises at once.",
-    {"train": above(0.97 if FULL else 0.90), "test": above(0.96 if FULL else 0.90)}
-    | {"corrupted points, given label": reported() if FULL else above(0.75)}
-    | {f"decay 0: {what}": reported() for what in DELAY},
-    paper="train 0.978, test 0.983 (p = 97, α = 0.5, ξ = 0.35, step 1000)",
-    source="first figure, left; official notebook",
-    needs=("few-points",),
-    note="Memorises: 95 % of the training points get the label they were given. Generalises: 95 % of the test points. "
-    + PILOT,
-)
-chapter.claim(
-    "c2",
-    "Full inversion: with enough weight decay (15) the network answers the true label on corrupted training points; its "
-    "training accuracy is the floor, its test accuracy 1.",
-    {
-        "train - floor": equals(0, within=0.005 if FULL else 0.03),
-        "test": above(0.999 if FULL else 0.98),
-        "corrupted points, true label": reported() if FULL else above(0.95),
-    },
-    paper="train 0.654, test 1.000 at step 500; floor 0.654 (p = 97, ξ = 0.35)",
-    source="first figure, right; official notebook; the floor is [derived]",
-    needs=("few-points",),
-    note=PILOT,
-)
-chapter.claim(
-    "c3",
-    "Partial inversion: with decay 5 the training accuracy lies between the two.",
-    (
-        {"train": between(0.72, 0.86)} | {"seeds in that order": reported()}
-        if FULL
-        else {"train": reported(), "seeds in that order": above(sizes.seeds - 0.5)}
-    )
-    | {"test": above(0.999 if FULL else 0.98)},
-    paper="train 0.786, test 1.000 at step 500",
-    source="first figure, middle; official notebook",
-    needs=("few-points",),
-    note=PILOT,
-)
-chapter.claim(
-    "c4",
-    "Two stages under decay 15: first the network fits nearly all labels and generalises, then it unlearns the wrong ones.",
-    {
-        "train, highest": above(0.98 if FULL else 0.95),
-        "seeds that generalise no later than they unlearn": reported() if FULL else above(sizes.seeds - 0.5),
-        "unlearned, step": between(100, 350) if FULL else reported(),
-        "train when generalised": reported(),
-        "test when train falls to 0.95": reported(),
-    }
-    | {f"decay 15: {what}": reported() for what in DELAY},
-    paper="train / test 0.987 / 0.666 at step 100, 0.751 / 0.998 at 150, 0.675 / 1.000 at 200",
-    source="official notebook",
-    needs=("few-points",),
-    note=f"Generalised: test accuracy at least 0.95. Unlearned: training accuracy below 1 - ξ + 0.05 after its maximum. {PILOT}",
-)
-chapter.control(
-    "random-order",
-    "Cutting as many neurons in random order separates nothing: accuracy on corrupted points and on the test set both fall.",
-    {"corrupted falls": above(0.3), "test falls": above(0.3)},
-    note=PILOT,
-)
-chapter.control(
-    "all-noise",
-    "With nothing but random labels (ξ = 1) there is no rule to find: no generalisation, no periodic neuron, and the order "
-    "of cutting matters little.",
-    {
-        "test": below(0.1),
-        "periodic neurons": below(0.5),
-        "mean IPR - at the start": equals(0, within=0.03),
-        "train after cutting, lowest - highest first": equals(0, within=0.2),
-    },
-    note=PILOT,
-)
-chapter.control(
-    "relabelled",
-    "Renaming the residues by a random permutation keeps the size of all weights and destroys the periodicity: no neuron "
-    "of the trained networks stays periodic.",
-    {"periodic neurons": below(0.5), "periodic neurons before": above(0.5)},
-)
-chapter.claim(
-    "c5",
-    "Neurons separate: cutting the neurons of low IPR first destroys the fit of the wrong labels only, cutting those of high "
-    "IPR first destroys generalisation only.",
-    {
-        "low cut: corrupted falls": above(FALL),
-        "low cut: test falls": below(KEPT),
-        "low cut: clean training points fall": reported(),
-        "high cut: test falls": above(FALL),
-        "high cut: corrupted falls - half of that": below(0),
-        "high cut: corrupted falls": reported(),
-        "high cut: clean training points fall": reported(),
-        "share of periodic neurons": reported(),
-    },
-    paper="direction only: bimodal histogram; training accuracy plateaus near 1 - ξ",
-    source="figures on periodicity and pruning",
-    needs=("analytic", "random-order", "all-noise", "relabelled"),
-    note=f"Networks without decay. Low cut: all neurons with IPR < {CUT}; high cut: all others. {PILOT}",
-)
-chapter.control(
-    "batch-norm",
-    "S stacked batch normalisations compute what S of torch's do: largest difference in outputs, gradients, running "
-    "statistics and evaluation.",
-    below(1e-5),
-)
-chapter.control(
-    "no-norm",
-    "The same mini-batch run without batch normalisation inverts as well, so inversion is no evidence for it: only the "
-    "gains are.",
-    {"train": between(floor(sizes.batches["xi"]) - 0.05, 0.97), "test": above(0.98)},
-    note="Official notebook: train 0.818, test 1.000 without, 0.804 and 1.000 with it. The upper bound asks only for some "
-    "inversion; at the paper's sizes, where the run without normalisation should end close to the floor, it asks for almost "
-    "nothing, and there the measured value says more than the verdict. " + PILOT,
-)
-chapter.claim(
-    "c6",
-    "Weight decay moves the IPR histogram to high values; batch normalisation after the activation gives periodic neurons "
-    "larger gains instead.",
-    {
-        "mean IPR, decay 15 - decay 0": above(0.1),
-        **{f"mean IPR, decay {decay}": reported() for decay in DECAYS},
-        "rank correlation of IPR and gain": above(0.5 if FULL else 0.3),
-        "distance of IPR histograms, with and without normalisation": reported(),
-        "train with normalisation - floor": reported(),
-    },
-    paper="direction only",
-    source="figures on periodicity under regularisation",
-    needs=("relabelled", "batch-norm", "no-norm"),
-    note="Spearman's correlation of IPR and the gain's absolute value over a network's neurons, mean over networks; "
-    "Kolmogorov-Smirnov distance. " + PILOT,
-)
-chapter.claim(
-    "c6b",
-    "With batch normalisation the network inverts fully.",
-    {"train - floor": equals(0, within=0.02), "test": reported()},
-    paper="train 0.804, test 1.000 at step 2000 (batch 64, α = 0.65, ξ = 0.2)",
-    source="official notebook",
-    needs=("batch-norm",),
-)
-chapter.declarations()
+chapter.claims()
 
 # %% [markdown]
 # ## Data, network, training
@@ -281,6 +121,7 @@ chapter.declarations()
 # of equal shares have the same data and the same initial weights.
 
 # %%
+device = chapter.device
 PAIRS = modular.pairs(P)
 TRUTH = modular.labels(PAIRS, P)
 ADAMW = partial(AdamW, lr=1e-2, betas=(0.9, 0.98), eps=1e-8, fused=True)
@@ -291,10 +132,7 @@ def corrupted(case):
     i, alpha, xi = case
     train = modular.split(P * P, alpha, [torch_generator(i, "split")])
     given, redrawn = modular.corrupt(TRUTH, train, xi, P, [torch_generator(i, "noise")])
-    return {"train": train, "redrawn": redrawn, "given": given, "truth": TRUTH[None]}
-
-
-def to_device(data):
+    data = {"train": train, "redrawn": redrawn, "given": given, "truth": TRUTH[None]}
     return {name: values.to(device) for name, values in data.items()}
 
 
@@ -321,7 +159,7 @@ def accuracies(outputs, data):
 
 
 def train_one(case, decay, steps, every):
-    data, net = to_device(corrupted(case)), initial([case])
+    data, net = corrupted(case), initial([case])
     points = data["train"][0].nonzero()[:, 0]
     pairs, target = PAIRS.to(device)[points], one_hot(data["given"][:, points], P).float()
 
@@ -362,34 +200,28 @@ arms = {decay: train(CASES, decay, sizes.steps[decay]) for decay in DECAYS}
 final = {decay: arm.final for decay, arm in arms.items()}
 
 
-def reached(decay):
-    """First steps with 95 % accuracy on the given labels of training points, and on the test set."""
+def delay(decay):
+    """When the networks of a decay memorise and when they generalise: 95 % of training points and of test points."""
     arm = arms[decay]
-    return delay(f"decay {decay}", *(onset(arm.steps, arm.curves[name], 0.95) for name in ("train", "test")))
+    memorised, generalised = (onset(arm.steps, arm.curves[name], 0.95) for name in ("train", "test"))
+    return dict(
+        memorises=estimate.median(memorised.step),
+        generalises=estimate.median(generalised.step),
+        runs=estimate.count(generalised.reached),
+    )
 
 
-chapter.measure(
-    "c1",
-    train=estimate.mean(final[0]["train"]),
-    test=estimate.mean(final[0]["test"]),
-    **{"corrupted points, given label": estimate.mean(final[0]["corrupted"])},
-    **reached(0),
-)
-chapter.measure(
-    "c2",
-    test=estimate.mean(final[15]["test"]),
-    **{
-        "train - floor": estimate.mean(final[15]["train"] - floor(XI)),
-        "corrupted points, true label": estimate.mean(final[15]["restored"]),
-    },
-)
+def means(of, *names):
+    """One estimate for each kind of points, by its name."""
+    return {name: estimate.mean(of[name]) for name in names}
+
+
+chapter.measure("c1", **means(final[0], "train", "test", "corrupted"), **delay(0))
+from_floor = estimate.mean(final[15]["train"] - floor(XI))
+chapter.measure("c2", from_floor=from_floor, **means(final[15], "test", "restored"))
 ends = [final[decay]["train"] for decay in DECAYS]
-chapter.measure(
-    "c3",
-    train=estimate.mean(ends[1]),
-    test=estimate.mean(final[5]["test"]),
-    **{"seeds in that order": estimate.count((ends[0] > ends[1]) & (ends[1] > ends[2]))},
-)
+in_order = estimate.count((ends[0] > ends[1]) & (ends[1] > ends[2]))
+chapter.measure("c3", in_order=in_order, **means(final[5], "train", "test"))
 
 steps, curves = arms[15].steps, arms[15].curves
 peak = steps[curves["train"].argmax(0)]  # (S,)
@@ -406,43 +238,34 @@ def at(name, event):
 
 chapter.measure(
     "c4",
-    **{
-        "train, highest": estimate.mean(curves["train"].max(0)),
-        "seeds that generalise no later than they unlearn": estimate.count(both & (generalised.step <= unlearned.step)),
-        "unlearned, step": estimate.mean(unlearned.step),
-        **reached(15),
-        "train when generalised": estimate.mean(at("train", generalised)),
-        "test when train falls to 0.95": estimate.mean(at("test", falling)),
-    },
+    highest=estimate.mean(curves["train"].max(0)),
+    in_order=estimate.count(both & (generalised.step <= unlearned.step)),
+    unlearned=estimate.mean(unlearned.step),
+    train_then=estimate.mean(at("train", generalised)),
+    test_then=estimate.mean(at("test", falling)),
+    **delay(15),
 )
 
 # %% tags=["hide-input"]
-KINDS = ("train", "test", "corrupted", "restored")
-with figures.figure(columns=3, size=(10, 3.2), sharey=True) as (fig, axes):
-    columns = {"decay": [], "points": [], "step": [], "accuracy": []}
-    for ax, (decay, arm) in zip(axes, arms.items(), strict=True):
-        for k, kind in enumerate(("train", "test")):
-            step, runs = arm.steps[1:], arm.curves[kind][1:]
-            ax.plot(step, runs, color=figures.PALETTE[k], alpha=0.25, lw=0.8)
-            ax.plot(step, runs.mean(1), color=figures.PALETTE[k], ls=("-", "--")[k], label=kind)
-        for kind in KINDS:
-            figures.fill(columns, decay, kind, arm.steps, arm.curves[kind].mean(1))
-        ax.axhline(floor(XI), color="gray", ls=":", label="floor")
-        ax.set(xscale="log", xlabel="step", title=f"weight decay {decay}")
-    axes[0].set(ylabel="accuracy")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    figure_1 = chapter.figure(
-        fig,
-        f"Accuracy during training (p = {P}, α = {sizes.alpha}, ξ = {XI}); thin: each seed, thick: mean. Dotted: the floor, the "
-        "training accuracy of a network that ignores all wrong labels. The data also hold the accuracy on corrupted points, "
-        "against the given and against the true label.",
-        "Three panels. In all of them the training accuracy rises first, the test accuracy later. Without weight decay both end "
-        "high. The stronger the decay, the further the training accuracy falls again; with decay 15 it ends on the dotted line "
-        "while the test accuracy stays at the top.",
-        columns,
-        explore=Explore(x="step", y=("accuracy",), by="points", choose="decay", log="x"),
-    )
-figure_1
+chapter.figure(
+    table(
+        ("decay", "points", "step", "seed", "accuracy"),
+        [
+            (f"weight decay {decay}", kind, arm.steps[1:, None], seeds, arm.curves[kind][1:])
+            for decay, arm in arms.items()
+            for kind in ("train", "test")
+        ],
+    ),
+    Lines("step", "accuracy", by="points", each="seed"),
+    Level(floor(XI), "floor"),
+    panel="decay",
+    xscale="log",
+    caption=f"Accuracy during training (p = {P}, α = {sizes.alpha}, ξ = {XI}); thin: each seed, thick: mean. Dotted: "
+    "the floor, the training accuracy of a network that ignores all wrong labels.",
+    alt="Three panels. In all of them the training accuracy rises first, the test accuracy later. Without weight "
+    "decay both end high. The stronger the decay, the further the training accuracy falls again; with decay 15 it "
+    "ends on the dotted line while the test accuracy stays at the top.",
+)
 
 # %% [markdown]
 # ## Which neuron does which
@@ -491,11 +314,11 @@ with torch.no_grad():
     answered = (ideal().argmax(2) == TRUTH).double().mean()
 chapter.measure(
     "analytic",
-    **{
-        "IPR, smallest": estimate.exact(periodicity(ideal).min(), tolerance=1e-4),
-        "accuracy on all pairs": estimate.exact(answered, len(seeds), tolerance=1e-3, method="all networks together"),
-    },
+    ipr=estimate.exact(periodicity(ideal).min(), tolerance=1e-4),
+    accuracy=estimate.exact(answered, len(seeds), tolerance=1e-3, method="all networks together"),
 )
+
+CUT = 0.5  # neurons with an IPR of at least this are called periodic
 
 periodic = {"start": periodicity(initial(CASES))} | {d: periodicity(a.net) for d, a in arms.items()}
 # the same renaming of the residues for U, V and W
@@ -512,29 +335,30 @@ def counted(count):
     return estimate.exact(count, tolerance=1 + 0.05 * float(count), method="count in all networks")
 
 
-chapter.measure("relabelled", **{"periodic neurons": counted(after), "periodic neurons before": counted(before)})
+chapter.measure("relabelled", after=counted(after), before=counted(before))
 
 # %% tags=["hide-input"]
-BINS = np.linspace(0, 1, 26)
-NAMES = {"start": "at the start"} | {d: f"weight decay {d}" for d in DECAYS}
-with figures.figure(columns=4, size=(11, 2.6), sharex=True) as (fig, axes):
-    columns = {"network": [], "IPR": [], "neurons": []}
-    for k, (ax, (key, name)) in enumerate(zip(axes, NAMES.items(), strict=True)):
-        neurons = np.histogram(periodic[key], BINS)[0] / len(seeds)
-        ax.bar(BINS[:-1], neurons, np.diff(BINS), align="edge", color=figures.PALETTE[k])
-        ax.axvline(CUT, color="gray", ls=":")
-        ax.set(title=name, xlabel="IPR of a neuron")
-        figures.fill(columns, name, (BINS[1:] + BINS[:-1]) / 2, neurons)
-    axes[0].set(ylabel="neurons per network")
-    figure_2 = chapter.figure(
-        fig,
-        f"How periodic the neurons are, before training and after it with three weight decays, mean over {len(seeds)} networks. "
-        f"The dotted line at {CUT} is where the neurons are split for cutting.",
-        "Four histograms. At the start all neurons lie close to zero. After training without decay there are two groups, one near "
-        "zero and one near one. With more decay the upper group grows and the lower one shrinks.",
-        columns,
-    )
-figure_2
+IPR, NEURONS, BINS = "IPR of a neuron", "neurons per network", np.linspace(0, 1, 26)
+
+
+def histogram(values):
+    """Middles of the bins and neurons per network in each."""
+    return (BINS[1:] + BINS[:-1]) / 2, np.histogram(values, BINS)[0] / len(seeds)
+
+
+networks = {"start": "at the start"} | {d: f"weight decay {d}" for d in DECAYS}
+chapter.figure(
+    table(("network", IPR, NEURONS), [(name, *histogram(periodic[key])) for key, name in networks.items()]),
+    Histogram(IPR, NEURONS),
+    Level(CUT, axis="x"),
+    panel="network",
+    size=(11, 2.8),
+    sharey=False,
+    caption="How periodic the neurons are, before training and after it with three weight decays, mean over "
+    f"{len(seeds)} networks. The dotted line at {CUT} is where the neurons are split for cutting.",
+    alt="Four histograms. At the start all neurons lie close to zero. After training without decay there are two "
+    "groups, one near zero and one near one. With more decay the upper group grows and the lower one shrinks.",
+)
 
 # %% [markdown]
 # **Cutting neurons.** A neuron is cut by setting its weights to zero. Neurons are cut in the order of their IPR, from
@@ -569,22 +393,14 @@ low_cut = falls(final[0], cut(score >= CUT))
 high_cut = falls(final[0], cut(score < CUT))
 gone = (score < CUT).sum(1)
 random_cut = falls(final[0], cut(first_gone(shuffled, gone)))
-chapter.measure("random-order", **{f"{k} falls": estimate.mean(random_cut[k]) for k in ("corrupted", "test")})
+chapter.measure("random-order", falls=means(random_cut, "corrupted", "test"))
+FALLS = {"corrupted falls": "corrupted", "test falls": "test", "clean training points fall": "clean"}
 chapter.measure(
     "c5",
-    **{
-        f"{side}: {name}": estimate.mean(values[kind])
-        for side, values in (("low cut", low_cut), ("high cut", high_cut))
-        for kind, name in (
-            ("corrupted", "corrupted falls"),
-            ("test", "test falls"),
-            ("clean", "clean training points fall"),
-        )
-    },
-    **{
-        "high cut: corrupted falls - half of that": estimate.mean(high_cut["corrupted"] - high_cut["test"] / 2),
-        "share of periodic neurons": estimate.mean((score >= CUT).double().mean(1)),
-    },
+    low={name: estimate.mean(low_cut[kind]) for name, kind in FALLS.items()},
+    high={name: estimate.mean(high_cut[kind]) for name, kind in FALLS.items()},
+    high_half=estimate.mean(high_cut["corrupted"] - high_cut["test"] / 2),
+    share=estimate.mean((score >= CUT).double().mean(1)),
 )
 
 ORDERS = {"lowest IPR first": score, "highest IPR first": -score, "random order": shuffled}
@@ -592,36 +408,32 @@ counts = np.unique(np.linspace(0, N - 1, sizes.cuts).round().astype(int))
 pruned = {order: [cut(first_gone(by, torch.full((len(seeds),), q))) for q in counts] for order, by in ORDERS.items()}
 
 # %% tags=["hide-input"]
-with figures.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
-    columns = {"order": [], "points": [], "share cut": [], "accuracy": []}
-    shown = {"corrupted": "corrupted", "clean": "clean training", "test": "test"}
-    for order, found in pruned.items():
-        for k, (kind, name) in enumerate(shown.items()):
-            mean = np.array([one[kind].mean() for one in found])
-            figures.fill(columns, order, name, counts / N, mean)
-            style = dict(color=figures.PALETTE[k])
-            if order == "random order":
-                for ax in axes:
-                    ax.plot(counts / N, mean, ls=":", lw=1.2, **style)
-            else:
-                ax = axes[order == "highest IPR first"]
-                ax.plot(counts / N, mean, label=name, marker=figures.MARKERS[k], ms=3, **style)
-                ax.set(title=order)
-    for ax in axes:
-        ax.axvline(float((gone / N).mean()) if ax is axes[0] else 1 - float((gone / N).mean()), color="gray", lw=0.8)
-        ax.set(xlabel="share of neurons cut")
-    axes[0].set(ylabel="accuracy (given labels)")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    figure_3 = chapter.figure(
-        fig,
-        f"Accuracy of the networks without decay while neurons are cut, mean over {len(seeds)} seeds. Dotted: the same in random "
-        f"order. Vertical line: all neurons on one side of IPR {CUT} are gone, on average.",
-        "Two panels. Cut from the lowest IPR, the accuracy on corrupted points falls almost to zero while that on clean training points and on "
-        "the test set stays at the top until the line. Cut from the highest IPR, the test accuracy falls first, and corrupted "
-        "points keep theirs longest. In random order all fall together.",
-        columns,
-    )
-figure_3
+side = float((gone / N).mean())
+
+
+def course(order, kind):
+    return [one[kind].mean() for one in pruned[order]]
+
+
+chapter.figure(
+    table(
+        ("order", "points", "share of neurons cut", "by IPR", "in random order"),
+        [
+            (order, name, counts / N, course(order, kind), course("random order", kind))
+            for order in ("lowest IPR first", "highest IPR first")
+            for name, kind in {"corrupted": "corrupted", "clean training": "clean", "test": "test"}.items()
+        ],
+    ),
+    Lines("share of neurons cut", ("by IPR", "in random order"), by="points"),
+    Level({"lowest IPR first": side, "highest IPR first": 1 - side}, axis="x"),
+    panel="order",
+    ylabel="accuracy (given labels)",
+    caption=f"Accuracy of the networks without decay while neurons are cut, mean over {len(seeds)} seeds. Dashed: the "
+    f"same in random order. Vertical line: all neurons on one side of IPR {CUT} are gone, on average.",
+    alt="Two panels. Cut from the lowest IPR, the accuracy on corrupted points falls almost to zero while that on "
+    "clean training points and on the test set stays at the top until the line. Cut from the highest IPR, the test "
+    "accuracy falls first, and corrupted points keep theirs longest. In random order all fall together.",
+)
 
 # %% [markdown]
 # **Two runs in which there is nothing to separate.** With labels that are all random no rule can be found; with too few
@@ -632,7 +444,7 @@ s = sizes.checks
 check_seeds = chapter.seeds(s["seeds"])
 noise = train([(i, sizes.alpha, 1.0) for i in check_seeds], 0, s["steps"], s["steps"])
 few = train([(i, s["alpha"], XI) for i in check_seeds], 0, s["steps"], s["steps"])
-chapter.measure("few-points", **{k: estimate.mean(few.final[k]) for k in ("train", "test")})
+chapter.measure("few-points", **means(few.final, "train", "test"))
 
 score = periodicity(noise.net)
 started = periodicity(initial([(i,) for i in check_seeds]))
@@ -642,11 +454,9 @@ low, high = (cut(first_gone(by, as_many))["train"] for by in (score, -score))
 chapter.measure(
     "all-noise",
     test=estimate.mean(noise.final["test"]),
-    **{
-        "periodic neurons": counted((score >= CUT).sum()),
-        "mean IPR - at the start": estimate.paired_difference(score.mean(1), started.mean(1)),
-        "train after cutting, lowest - highest first": estimate.paired_difference(low, high),
-    },
+    periodic=counted((score >= CUT).sum()),
+    ipr=estimate.paired_difference(score.mean(1), started.mean(1)),
+    order=estimate.paired_difference(low, high),
 )
 
 # %% [markdown]
@@ -718,7 +528,7 @@ s = sizes.batches
 
 def train_batches(normalised):
     cases = [(i, s["alpha"], s["xi"]) for i in seeds]
-    each = [to_device(corrupted(case)) for case in cases]
+    each = [corrupted(case) for case in cases]
     data, net = {name: torch.cat([one[name] for one in each]) for name in each[0]}, initial(cases)
     norm = (BatchNorm(len(cases), N) if normalised else nn.Identity()).to(device)
     points = data["train"].nonzero()[:, 1].view(len(cases), -1)  # (S, training points)
@@ -748,64 +558,59 @@ def train_batches(normalised):
         probes=range(0, s["steps"] + 1, s["every"]),
         probe=probe,
     )
-    last = {name: values[-1] for name, values in curves.values.items()}
-    return SimpleNamespace(net=net, norm=norm, curves=curves, final=last)
+    return SimpleNamespace(net=net, norm=norm, curves=curves, final={k: v[-1] for k, v in curves.values.items()})
 
 
 with_norm, without = train_batches(True), train_batches(False)
-chapter.measure("no-norm", **{k: estimate.mean(without.final[k]) for k in ("train", "test")})
+chapter.measure("no-norm", **means(without.final, "train", "test"))
 gain = with_norm.norm.gain.detach()[:, 0].abs().cpu().numpy()  # (S, N)
 normed, plain = (periodicity(run.net).numpy() for run in (with_norm, without))
+from_floor = estimate.mean(with_norm.final["train"] - floor(s["xi"]))
 chapter.measure(
     "c6",
-    **{
-        "mean IPR, decay 15 - decay 0": estimate.paired_difference(periodic[15].mean(1), periodic[0].mean(1)),
-        **{f"mean IPR, decay {decay}": estimate.mean(periodic[decay].mean(1)) for decay in DECAYS},
-        "rank correlation of IPR and gain": estimate.mean(
-            [stats.spearmanr(a, b).statistic for a, b in zip(normed, gain, strict=True)]
-        ),
-        "distance of IPR histograms, with and without normalisation": estimate.mean(
-            [stats.ks_2samp(a, b).statistic for a, b in zip(normed, plain, strict=True)]
-        ),
-        "train with normalisation - floor": estimate.mean(with_norm.final["train"] - floor(s["xi"])),
-    },
+    difference=estimate.paired_difference(periodic[15].mean(1), periodic[0].mean(1)),
+    ipr={decay: estimate.mean(periodic[decay].mean(1)) for decay in DECAYS},
+    gain=estimate.mean([stats.spearmanr(a, b).statistic for a, b in zip(normed, gain, strict=True)]),
+    distance=estimate.mean([stats.ks_2samp(a, b).statistic for a, b in zip(normed, plain, strict=True)]),
+    from_floor=from_floor,
 )
-if FULL:
-    chapter.measure(
-        "c6b",
-        test=estimate.mean(with_norm.final["test"]),
-        **{"train - floor": estimate.mean(with_norm.final["train"] - floor(s["xi"]))},
-    )
-else:
-    chapter.not_tested("c6b", "in the pilot the inversion stayed partial at these sizes: judged at the paper's")
+if chapter.full:
+    chapter.measure("c6b", from_floor=from_floor, **means(with_norm.final, "test"))
 
 # %% tags=["hide-input"]
-with figures.figure(columns=3, size=(11, 3.2)) as (fig, axes):
-    columns = {"IPR": [], "gain": []}
-    for k, (name, run) in enumerate({"normalised": with_norm, "plain": without}.items()):
-        for kind, style in (("train", "-"), ("test", "--")):
-            step = run.curves.steps
-            axes[0].plot(step, run.curves[kind].mean(1), style, color=figures.PALETTE[k], label=f"{name}, {kind}")
-    axes[0].axhline(floor(s["xi"]), color="gray", ls=":")
-    axes[0].set(xlabel="step", ylabel="accuracy", title="mini-batches, no decay")
-    axes[0].legend(fontsize="small")
-    for k, (name, values) in enumerate({"normalised": normed, "plain": plain}.items()):
-        neurons = np.histogram(values, BINS)[0] / len(seeds)
-        axes[1].stairs(neurons, BINS, color=figures.PALETTE[k], ls=("-", "--")[k], lw=1.5, label=name)
-    axes[1].set(xlabel="IPR of a neuron", ylabel="neurons per network", title="periodicity")
-    axes[1].legend(fontsize="small", loc="upper center")
-    axes[2].plot(normed[0], gain[0], "o", ms=3, alpha=0.6, mew=0)
-    axes[2].set(xlabel="IPR of a neuron", ylabel="|gain|", title="learned gains, one network")
-    figures.fill(columns, normed[0], gain[0])
-    figure_4 = chapter.figure(
-        fig,
-        f"Mini-batch training with and without batch normalisation (α = {s['alpha']}, ξ = {s['xi']}, batch {s['batch']}; mean over "
-        f"{len(seeds)} seeds; dotted: the floor). Right: each neuron of one network; these points are the attached data.",
-        "Three panels. Both kinds of training reach a test accuracy near one; their training accuracy rises first and later falls back "
-        "towards the dotted line. Both histograms of the IPR have two groups. On the right, neurons with higher IPR have larger gains.",
-        columns,
-    )
-figure_4
+way, histograms, gains = "mini-batches, no decay", "periodicity", "learned gains, one network"
+drawn = {"normalised": (with_norm.curves, normed), "plain": (without.curves, plain)}
+parts = [
+    table(
+        ("panel", "network", "step", "train", "test"),
+        [(way, name, c.steps, c["train"].mean(1), c["test"].mean(1)) for name, (c, _) in drawn.items()],
+    ),
+    table(
+        ("panel", "network", IPR, NEURONS),
+        [(histograms, name, *histogram(values)) for name, (_, values) in drawn.items()],
+    ),
+    table(("panel", "network", IPR, "|gain|"), [(gains, "normalised", normed[0], gain[0])]),
+]
+chapter.figure(
+    pd.concat(parts, ignore_index=True),
+    Lines("step", ("train", "test"), by="network", where=f"panel == '{way}'"),
+    Level({way: floor(s["xi"])}, "floor"),
+    Histogram(IPR, NEURONS, by="network", where=f"panel == '{histograms}'"),
+    Points(IPR, "|gain|", by="network", where=f"panel == '{gains}'", size=3),
+    panel="panel",
+    panels={
+        way: {"ylabel": "accuracy"},
+        histograms: {"xlabel": IPR, "ylabel": NEURONS},
+        gains: {"xlabel": IPR, "ylabel": "|gain|"},
+    },
+    size=(11, 3.6),
+    caption=f"Mini-batch training with and without batch normalisation (α = {s['alpha']}, ξ = {s['xi']}, batch "
+    f"{s['batch']}; mean over {len(seeds)} seeds; solid: training, dashed: test, dotted: the floor). Right: each "
+    "neuron of one network.",
+    alt="Three panels. Both kinds of training reach a test accuracy near one; their training accuracy rises first and "
+    "later falls back towards the dotted line. Both histograms of the IPR have two groups. On the right, neurons with "
+    "higher IPR have larger gains.",
+)
 
 # %% [markdown]
 # ## The phase diagram
@@ -813,37 +618,27 @@ figure_4
 # The paper maps the outcome over both shares. This is one network for each point, reported and not judged.
 
 # %%
-DIAGRAM = sizes.diagram is not None and (not FULL or device.type == "cuda")
-if DIAGRAM:
-    s = sizes.diagram
-    shares = np.asarray(s["shares"])
-    reached = {}  # decay -> (alpha, xi) accuracies
+shown = None
+if sizes.diagram and (not chapter.full or device.type == "cuda"):
+    s, entries = sizes.diagram, []
     for decay in DECAYS:
-        runs = [train([(seeds[0], a, xi) for xi in shares], decay, s["steps"], s["steps"]).final for a in shares]
-        reached[decay] = {k: np.stack([run[k] for run in runs]) for k in ("train", "test")}
-    with figures.figure(rows=2, columns=3, size=(9, 5.5), sharex=True, sharey=True) as (fig, axes):
-        columns = {"decay": [], "points": [], "alpha": [], "xi": [], "accuracy": []}
-        for k, kind in enumerate(("train", "test")):
-            for ax, decay in zip(axes[3 * k : 3 * k + 3], DECAYS, strict=True):
-                drawn = ax.pcolormesh(shares, shares, reached[decay][kind], vmin=0, vmax=1, cmap="viridis")
-                ax.set(title=f"{kind}, decay {decay}")
-                for a, row in zip(shares, reached[decay][kind], strict=True):
-                    figures.fill(columns, decay, kind, a, shares, row)
-        for ax in axes[3:]:
-            ax.set(xlabel="wrong labels ξ")
-        for ax in axes[::3]:
-            ax.set(ylabel="training share α")
-        fig.colorbar(drawn, ax=axes, label="accuracy")
-        figure_5 = chapter.figure(
-            fig,
-            f"Accuracies after {s['steps']} steps over both shares, one network for each point.",
-            "Six maps of accuracy over the share of training points and the share of wrong labels: training above, test below, one "
-            "column for each weight decay.",
-            columns,
-        )
+        for alpha in s["shares"]:
+            reached = train([(seeds[0], alpha, xi) for xi in s["shares"]], decay, s["steps"], s["steps"]).final
+            entries += [(decay, kind, alpha, s["shares"], reached[kind]) for kind in ("train", "test")]
+    maps = table(("decay", "points", "training share α", "wrong labels ξ", "accuracy"), entries)
+    maps = maps.sort_values("points", ascending=False, kind="stable")  # training above, test below
+    shown = chapter.figure(
+        maps.assign(map=[f"{kind}, decay {decay}" for kind, decay in zip(maps["points"], maps["decay"], strict=True)]),
+        Heat("wrong labels ξ", "training share α", "accuracy", low=0, high=1, bar="accuracy"),
+        panel="map",
+        columns=3,
+        caption=f"Accuracies after {s['steps']} steps over both shares, one network for each point.",
+        alt="Six maps of accuracy over the share of training points and the share of wrong labels: training above, "
+        "test below, one column for each weight decay.",
+    )
 else:
-    figure_5 = print("The phase diagram is left out: it needs a GPU, and this run had none to use.")
-figure_5
+    print("The phase diagram is left out: it needs a GPU, and this run had none to use.")
+shown
 
 # %% [markdown]
 # ## Verdict

@@ -253,8 +253,8 @@ chapter.figure(
     panel="panel",
     xscale="log",
     caption="Sparse parity, softmax in three precisions, mean of five seeds. Share of training samples whose sum of "
-    "exponentials equals its largest term, share of those whose loss is exactly 0, and test accuracy. Half have collapsed "
-    f"at epoch {half[16]} with 16 bits, {half[32]} with 32 and {half[64]} with 64.",
+    "exponentials equals its largest term, share of those whose loss is exactly 0, and test accuracy. Half have "
+    f"collapsed at epoch {half[16]} with 16 bits, {half[32]} with 32 and {half[64]} with 64.",
     alt="In the first two panels three curves rise from 0 to near 1, one after the other: 16 bits first, then 32 bits, "
     "64 bits last. Right panel: at the same epoch the test accuracies differ little between precisions.",
 )
@@ -384,10 +384,10 @@ if LARGE:
         panel="panel",
         sharey=False,
         ylabel="",
-        caption=f"Addition modulo {s['p']} on {s['fraction']:.0%} of the pairs, no decay; thin lines are seeds. The final "
-        f"test accuracy is {final.mean():.2f} with StableMax and {final_softmax.mean():.2f} with the softmax.",
-        alt="Left: with StableMax test accuracy climbs above that of the softmax. Right: the norm of the weights grows with "
-        "both.",
+        caption=f"Addition modulo {s['p']} on {s['fraction']:.0%} of the pairs, no decay; thin lines are seeds. The "
+        f"final test accuracy is {final.mean():.2f} with StableMax and {final_softmax.mean():.2f} with the softmax.",
+        alt="Left: with StableMax test accuracy climbs above that of the softmax. Right: the norm of the weights "
+        "grows with both.",
     )
 shown
 
@@ -533,9 +533,10 @@ chapter.figure(
     Lines("epoch", "cosine", by="layer", band=("low", "high")),
     *([Level(fit.step.max(), "all fitted", axis="x", dash="--")] if fit.reached.all() else []),
     ylabel="cosine of -gradient and weights",
-    caption="Alignment of the descent direction with the weights, layer by layer; mean and range of five seeds, no decay.",
-    alt="Three curves start at 0 and jump up within the first epochs. Around the fit they dip, then they rise slowly and "
-    "stay high, that of the output layer highest.",
+    caption="Alignment of the descent direction with the weights, layer by layer; mean and range of five seeds, no "
+    "decay.",
+    alt="Three curves start at 0 and jump up within the first epochs. Around the fit they dip, then they rise slowly "
+    "and stay high, that of the output layer highest.",
 )
 
 # %% tags=["hide-input"]
@@ -557,12 +558,13 @@ chapter.figure(
     Lines("epoch + 1", "accuracy", by="arm"),
     panel="pairs",
     xscale="log",
-    caption="Accuracy on the training and on the test pairs, mean of five seeds; arms that generalise end when all their "
-    f"networks do. 95 % of the test pairs: with perpGrad at epoch {generalises['projected']}, with weight decay at "
-    f"{generalises['decayed']}. With the settings that the official wrapper really uses, perpGrad gets there at "
+    caption="Accuracy on the training and on the test pairs, mean of five seeds; arms that generalise end when all "
+    f"their networks do. 95 % of the test pairs: with perpGrad at epoch {generalises['projected']}, with weight decay "
+    f"at {generalises['decayed']}. With the settings that the official wrapper really uses, perpGrad gets there at "
     f"{generalises['official']}.",
-    alt="All arms fit the training pairs within the first tens of epochs. With the projected gradient most test accuracies "
-    "follow soon after; with weight decay later; with neither, or with a random direction projected out, it stays near 0.",
+    alt="All arms fit the training pairs within the first tens of epochs. With the projected gradient most test "
+    "accuracies follow soon after; with weight decay later; with neither, or with a random direction projected out, "
+    "it stays near 0.",
 )
 
 # %% [markdown]

@@ -37,36 +37,22 @@ profile = "quick"
 seed = 0
 
 # %% tags=["hide-input"]
+import time
+import timeit
+from collections import defaultdict
 from itertools import pairwise
-from time import thread_time
-from types import SimpleNamespace
 
 import cvxpy as cp
 import numpy as np
 import torch
-from matplotlib.patches import Rectangle
-from replib import estimate, figures
-from replib.chapter import Explore, begin
-from replib.claims import above, below, between, equals, reported
+from replib import estimate
+from replib.chapter import begin
 from replib.data import idx, points
 from replib.data.registry import fetch
+from replib.figures import Histogram, Level, Lines, Points, table
 from replib.randomness import numpy_generator
 from replib.training import attacks
-from replib.training.convex_relu import (
-    ADMM,
-    all_patterns,
-    certificate,
-    cone_maxima,
-    count_patterns,
-    group_soft_threshold,
-    network,
-    neurons,
-    objective,
-    patterns_of,
-    sampled_patterns,
-    stack_patterns,
-    unit_rows,
-)
+from replib.training import convex_relu as twin
 from scipy.linalg import block_diag, cho_factor, cho_solve
 from scipy.optimize import linprog
 from sklearn.datasets import load_digits
@@ -86,186 +72,44 @@ chapter = begin("bai2022_convex_relu", profile, seed)
 # processor core, and a GPU is of no use to it.
 
 # %% tags=["hide-input"]
-FULL = profile == "paper"
 # fmt: off
-QUICK = SimpleNamespace(
-    exact=dict(seeds=5, points=12, inputs=2, betas=(0.2, 0.05), check=1000, most=30_000),
-    descent=dict(inits=20, widths=(2, 5, 50), step=0.005, steps=6000, last=1000),
-    sampling=dict(points=40, beta=0.2, counts=(4, 8, 16, 32, 64, 128, 256), draws=10, start=150, iterations=2000),
-    improvement=dict(counts=(64, 256), draws=20, fresh=400, xi=0.1, tolerance=1e-3),
-    cost=dict(repeats=3, points=120, inputs=12, beta=0.1, rho=1.0, counts=(10, 20, 40, 80), timed=100, final=1000),
-    scp=dict(neurons=(10, 30, 100, 300, 1000), draws=10),
-    robust=dict(seeds=5, points=60, inputs=8, radius=0.25, beta=0.01, patterns=40, width=60, steps=600, inner=5,
-                attack=40, restarts=3),
-    plane=dict(points=40, test=400, radius=0.2),
-)
-SMOKE = SimpleNamespace(
-    exact=QUICK.exact | dict(seeds=2, check=500, most=1000),
-    descent=QUICK.descent | dict(inits=2, steps=100, last=100),
-    sampling=QUICK.sampling | dict(points=15, counts=(4, 16, 128), draws=2, start=20, iterations=200),
-    improvement=QUICK.improvement | dict(counts=(64,), draws=2, fresh=40),
-    cost=QUICK.cost | dict(repeats=2, points=60, counts=(5, 10), timed=25, final=50),
-    scp=QUICK.scp | dict(neurons=(10, 30), draws=2),
-    robust=QUICK.robust | dict(seeds=2, points=20, inputs=3, patterns=5, steps=20, attack=5),
-    plane=QUICK.plane | dict(points=12, test=50),
-)
-PAPER = SimpleNamespace(
-    exact=dict(seeds=5, points=500, inputs=1, betas=(0.2, 0.05), check=1000, most=30_000),
-    descent=QUICK.descent | dict(step=0.005 * 12 / 500, steps=60_000, last=10_000),
-    sampling=QUICK.sampling | dict(points=100, draws=20, iterations=10_000),
-    improvement=QUICK.improvement | dict(counts=(4096, 16384), fresh=2000),
-    cost=QUICK.cost | dict(repeats=5, points=1000, inputs=20, counts=(20, 40, 80, 160)),
-    scp=QUICK.scp | dict(neurons=(10, 30, 100, 300, 1000, 3000)),
-    robust=QUICK.robust | dict(points=300, inputs=20, radius=0.5, patterns=200, width=200, steps=3000, inner=10),
-    plane=QUICK.plane,
+sizes = chapter.sizes(
+    quick=dict(
+        exact=dict(seeds=5, points=12, inputs=2, betas=(0.2, 0.05), check=1000, most=30_000),
+        descent=dict(inits=20, widths=(2, 5, 50), step=0.005, steps=6000, last=1000),
+        sampling=dict(points=40, beta=0.2, counts=(4, 8, 16, 32, 64, 128, 256), draws=10, start=150, iterations=2000),
+        improvement=dict(counts=(64, 256), draws=20, fresh=400, xi=0.1, tolerance=1e-3),
+        cost=dict(repeats=3, points=120, inputs=12, beta=0.1, rho=1.0, counts=(10, 20, 40, 80), timed=100, final=1000),
+        scp=dict(neurons=(10, 30, 100, 300, 1000), draws=10),
+        robust=dict(seeds=5, points=60, inputs=8, radius=0.25, beta=0.01, patterns=40, width=60, steps=600, inner=5,
+                    attack=40, restarts=3),
+        plane=dict(points=40, test=400, radius=0.2),
+    ),
+    smoke=dict(
+        exact=dict(seeds=2, check=500, most=1000), descent=dict(inits=2, steps=100, last=100),
+        sampling=dict(points=15, counts=(4, 16, 128), draws=2, start=20, iterations=200),
+        improvement=dict(counts=(64,), draws=2, fresh=40),
+        cost=dict(repeats=2, points=60, counts=(5, 10), timed=25, final=50), scp=dict(neurons=(10, 30), draws=2),
+        robust=dict(seeds=2, points=20, inputs=3, patterns=5, steps=20, attack=5), plane=dict(points=12, test=50),
+    ),
+    paper=dict(
+        exact=dict(points=500, inputs=1), descent=dict(step=0.005 * 12 / 500, steps=60_000, last=10_000),
+        sampling=dict(points=100, draws=20, iterations=10_000), improvement=dict(counts=(4096, 16384), fresh=2000),
+        cost=dict(repeats=5, points=1000, inputs=20, counts=(20, 40, 80, 160)),
+        scp=dict(neurons=(10, 30, 100, 300, 1000, 3000)),
+        robust=dict(points=300, inputs=20, radius=0.5, patterns=200, width=200, steps=3000, inner=10),
+    ),
 )
 # fmt: on
-sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
 
 # %% [markdown]
 # ## What the paper claims
 #
-# Every claim and every control is declared here with its criterion, before anything is run. A claim counts only if the
-# controls it needs behave as declared. The criteria were set before this run; where a small pilot had been seen, the
-# note says so, and the verdicts rest on seeds that the pilot did not use.
+# A claim counts only if the controls it needs behave as declared. The criteria were set before this run; where a small
+# pilot had been seen, the note says so, and the verdicts rest on seeds that the pilot did not use.
 
 # %% tags=["hide-input"]
-PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
-WIDTHS, LAST_COUNT = sizes.descent["widths"], 128
-INSTANCES = sizes.exact["seeds"] * len(sizes.exact["betas"])
-XI, DRAWS = sizes.improvement["xi"], sizes.improvement["draws"]
-
-chapter.control(
-    "signs",
-    "Without the sign constraints the programme is a relaxation: its value falls below the certified optimum, and the "
-    "network built from its solution lies above it.",
-    {"certified optimum - relaxed value, smallest": above(0), "network - optimum, smallest": above(0)},
-    note="Relative to the optimum; the first counts from the lower bound, the second from the upper one.",
-)
-chapter.control(
-    "linear-data",
-    "Noise-free linear data are fitted by two neurons at a penalty of 2 beta |w|: the certified optimum is not above, "
-    "and the network explains them. A wrong factor in loss or penalty shows here.",
-    {
-        "optimum / (2 beta |w|), largest": below(1),
-        "R², smallest": above(0.999),
-        "certified relative gap, largest": reported(),
-    },
-)
-chapter.claim(
-    "c1",
-    "ADMM on the exact convex programme converges linearly to the global optimum of the non-convex training problem, "
-    "and its first iterations already give a good classifier.",
-    {
-        "certified relative gap, worst instance": below(1e-4),
-        f"instances of {INSTANCES} with gap(K) / gap(K/2) < 0.1": above(0.8 * INSTANCES - 0.5),
-        "training accuracy after 20 iterations, largest distance to the final one": below(0.02),
-    },
-    paper="linear convergence",
-    source="abstract; section on ADMM",
-    needs=("signs", "linear-data"),
-    note="At least eight of ten instances. A 1/k law would give a ratio of 0.5, a 1/k² law 0.25. " + PILOT,
-)
-chapter.claim(
-    "c2",
-    "Gradient training of the non-convex problem can end above the global optimum, depending on its start; it never "
-    "ends below.",
-    {
-        "smallest excess of all runs": above(-1e-4),
-        "width 2 or 5, the larger share of runs more than 1 % above": above(0.2),
-        "width 50, best run, worst instance": below(0.01),
-    }
-    | {f"width {m}: share more than 1 % above": reported() for m in WIDTHS}
-    | {f"width {m}: share that has settled": reported() for m in WIDTHS},
-    paper="no figures; direction only",
-    source="experiments; direction in the abstract",
-    needs=("signs", "linear-data"),
-    note="Excess: (objective - optimum) / optimum. Shares are means over data sets. A run that still changes by more than "
-    "1e-4 over the last small steps has not ended anywhere and does not count as above.",
-)
-chapter.claim(
-    "c3",
-    "With sampled patterns the optimum approaches that of the full programme, and a bound on the number of samples says "
-    "how rarely one more pattern helps.",
-    {f"{b} draws - {a} draws, relative": below(0) for a, b in pairwise(sizes.sampling["counts"])}
-    | {f"mean excess at {LAST_COUNT} draws": below(0.05), "certified gap of the reference": below(1e-3)}
-    | {
-        key: criterion
-        for n in sizes.improvement["counts"]
-        for key, criterion in {
-            f"{n} draws: pattern draws of {DRAWS} with a probability above psi": below(XI * DRAWS + 0.5),
-            f"{n} draws: mean probability / psi": below(1),
-            f"{n} draws: the same, patterns of the sample not counted": reported(),
-        }.items()
-    },
-    paper="at most psi with confidence 1 - xi, if P ≥ min{(n+1)/(psi xi) - 1, (2/psi)(n + 1 - log xi)}",
-    source="theorem on the approximation: existence in the abstract, the formula [recalled, not verified]",
-    needs=("signs", "linear-data"),
-    note="Judged on the two-sided interval, which asks more than the one-sided one of the chapter's criteria. The "
-    "samples are nested, so the optimum can only fall.",
-)
-chapter.claim(
-    "c4",
-    "An ADMM iteration costs a number of operations that is quadratic in the size of the sampled programme, its one "
-    "factorisation a cubic one.",
-    {
-        "counted multiply-adds of an iteration: slope": between(1.6, 2.05),
-        "time of an iteration: slope": below(2.3),
-        "time: slope of the factorisation - slope of an iteration": above(0.4),
-        "counted multiply-adds of the factorisation: slope": reported(),
-        "time of an iteration without the dense matrix: slope": reported(),
-        "largest difference of dense and fast iterates": reported(),
-    },
-    paper="exponent 2, against 3 of a generic solver",
-    source="abstract",
-    note="Slopes against log P. At these sizes the count has not reached its limit 2. " + PILOT,
-)
-chapter.claim(
-    "c5",
-    "The sampled convex programme, an l1-regularised fit of the second layer on random neurons, approaches the global "
-    "optimum as neurons are added.",
-    {f"plane, {b} neurons - {a} neurons, relative": below(0) for a, b in pairwise(sizes.scp["neurons"])}
-    | {
-        f"plane, mean excess at {sizes.scp['neurons'][-1]} neurons": below(0.1),
-        "digits, mean excess over ADMM": reported(),
-        "digits, test accuracy - that of ADMM": equals(0, within=0.01) if FULL else reported(),
-    },
-    paper="no figures; direction only",
-    source="section on sampled convex programmes; direction in the abstract",
-    needs=("signs", "linear-data"),
-)
-chapter.control(
-    "zero-radius",
-    "The robust programme at radius 0 reproduces standard training: largest relative difference of the objectives.",
-    {"plane": below(1e-5), "digits": below(1e-5)},
-)
-ROBUST = {
-    "robust - standard, PGD accuracy": above(0.1) if FULL else above(0.05, clear_of=0),
-    "robust - trained on attacks, PGD accuracy": above(-0.05),
-    "largest violation of the bound by an attack": below(1e-6),
-    "clean accuracy, robust": reported(),
-    "clean accuracy, standard": reported(),
-}
-chapter.claim(
-    "c6",
-    "Convex adversarial training gives classifiers more robust than standard convex training, and not much less robust "
-    "than attack-based training.",
-    ROBUST | {"share of patterns that admits a robust neuron": reported()},
-    paper="no figures; direction only",
-    source="section on adversarial training; direction in the abstract, the programme [recalled, not verified]",
-    needs=("zero-radius",),
-    note="Test points, paired by seed; patterns as drawn. " + PILOT,
-)
-chapter.claim(
-    "c6b",
-    "The same, with one pattern added to those drawn: all points on.",
-    ROBUST | {"separable plane: robust - standard, PGD accuracy": reported()},
-    paper="no figures; direction only",
-    source="as c6; the added pattern is this chapter's",
-    needs=("zero-radius",),
-    note="Declared after a pilot on other seeds had shown that drawn patterns rarely admit a robust neuron; see the text.",
-)
-chapter.declarations()
+chapter.claims()
 
 # %% tags=["hide-input"]
 smallest_of, largest_of = "smallest of all", "largest of all"
@@ -283,23 +127,14 @@ def teacher_data(seed, n, inputs):
     return x, np.maximum(x @ u.T, 0) @ [1, -1] + 0.2 * rng.standard_normal(n)
 
 
-def images():
-    """The images of threes and eights, and labels -1 and 1."""
-    if FULL:
-        pixels, digit = idx.images(chapter.data(fetch("MNIST")))
-        pixels = pixels / 255
-    else:
-        pixels, digit = load_digits(return_X_y=True)
-        pixels = pixels / 16
-    chosen = np.isin(digit, (3, 8))
-    return pixels[chosen], np.where(digit[chosen] == 8, 1.0, -1.0)
-
-
-IMAGES, LABELS = images()
+# images of threes and eights, labels -1 and 1
+pixels, digit = idx.images(chapter.data(fetch("MNIST"))) if chapter.full else load_digits(return_X_y=True)
+chosen = np.isin(digit, (3, 8))
+IMAGES, LABELS = pixels[chosen] / (255 if chapter.full else 16), np.where(digit[chosen] == 8, 1.0, -1.0)
 
 
 def threes_and_eights(seed, n, inputs, whiten=False):
-    """n training points, all others for tests: (x, y), (x_test, y_test), on principal components of the training part."""
+    """n training points, all others for tests: (x, y), (x_test, y_test), on principal components of the former."""
     order = numpy_generator(seed, "split", n).permutation(len(LABELS))
     axes = PCA(inputs, whiten=whiten, svd_solver="full").fit(IMAGES[order[:n]])
     x, y = np.c_[axes.transform(IMAGES[order]), np.ones(len(order))], LABELS[order]
@@ -330,10 +165,10 @@ def threes_and_eights(seed, n, inputs, whiten=False):
 s = sizes.exact
 data_seeds, BETAS = chapter.seeds(s["seeds"]), s["betas"]
 DATA = [teacher_data(i, s["points"], s["inputs"]) for i in data_seeds]
-PATTERNS = [all_patterns(x) for x, _ in DATA]
+PATTERNS = [twin.all_patterns(x) for x, _ in DATA]
 x, y = DATA[0]
-drawn = patterns_of(x, numpy_generator(data_seeds[0], "many directions").standard_normal((20_000, x.shape[1])))
-print("patterns by the formula:", count_patterns(*x.shape))
+drawn = twin.patterns_of(x, numpy_generator(data_seeds[0], "many directions").standard_normal((20_000, x.shape[1])))
+print("patterns by the formula:", twin.count_patterns(*x.shape))
 print("listed, the empty one added:", [len(p) + 1 for p in PATTERNS])
 print("found by 20000 random directions:", len(np.unique(drawn, axis=0)))
 
@@ -361,7 +196,7 @@ class DenseADMM:
         on, signs = patterns.astype(float), np.where(patterns, 1.0, -1.0)
         half = (on[:, :, None] * x).transpose(1, 0, 2).reshape(len(x), -1)
         f = np.concatenate([half, -half], 1)  # F, (n, 2 P r)
-        self.g = np.concatenate([signs[:, :, None] * unit_rows(x)] * 2)  # blocks of G, (2 P, n, r)
+        self.g = np.concatenate([signs[:, :, None] * twin.unit_rows(x)] * 2)  # blocks of G, (2 P, n, r)
         curvature = block_diag(*(np.swapaxes(self.g, 1, 2) @ self.g))  # G^T G
         self.matrix = np.eye(f.shape[1]) + f.T @ f / rho + curvature
         self.fy, self.threshold, self.a = f.T @ y / rho, beta / rho, a
@@ -377,7 +212,7 @@ class DenseADMM:
         u = cho_solve(self.factor, self.fy + self.z - self.lam + back, check_finite=False)
         h = a * (self.g @ u.reshape(shape))[..., 0] + (1 - a) * self.s
         relaxed = a * u + (1 - a) * self.z + self.lam
-        self.z = group_soft_threshold(relaxed.reshape(shape[:2]), self.threshold).ravel()
+        self.z = twin.group_soft_threshold(relaxed.reshape(shape[:2]), self.threshold).ravel()
         self.s = np.maximum(0, h + self.nu)
         self.lam, self.nu = relaxed - self.z, self.nu + h - self.s
 
@@ -402,10 +237,11 @@ class DenseADMM:
 # %%
 BETA = np.repeat(BETAS, len(DATA))  # instances: all data sets with the first beta, then with the next
 INPUT, TARGET, ALL = (
-    np.concatenate([np.stack(part)] * len(BETAS))
-    for part in ([x for x, _ in DATA], [y for _, y in DATA], stack_patterns(PATTERNS))
+    np.concatenate([part] * len(BETAS))
+    for part in (*map(np.stack, zip(*DATA, strict=True)), twin.stack_patterns(PATTERNS))
 )
-solver, going = ADMM(INPUT, TARGET, ALL, BETA), np.arange(INSTANCES)
+INSTANCES = len(BETA)
+solver, going = twin.ADMM(INPUT, TARGET, ALL, BETA), np.arange(INSTANCES)
 gaps, optimum = [{} for _ in BETA], [None] * INSTANCES
 for k in range(s["check"] // 2, s["most"] + 1, s["check"] // 2):
     found = solver.run(s["check"] // 2).certificates()
@@ -430,39 +266,31 @@ print("iterations:", last.tolist())
 # $2\beta|w|$: the optimum cannot be larger. With the weak decay $\beta = 10^{-3}$ of this control a smaller $\rho$ is faster.
 
 # %%
-relaxed = ADMM(INPUT, TARGET, ALL, BETA, constrained=False).run(s["check"] * 2).blocks
+relaxed = twin.ADMM(INPUT, TARGET, ALL, BETA, constrained=False).run(s["check"] * 2).blocks
 fitted = [
     ((p[:, :, None] * x) @ (b[0] - b[1])[..., None]).sum((0, 2)) for p, x, b in zip(ALL, INPUT, relaxed, strict=True)
 ]
 value = np.sum((np.stack(fitted) - TARGET) ** 2, 1) / 2 + BETA * np.linalg.norm(relaxed, axis=-1).sum((1, 2))
-built = np.array([objective(*instance) for instance in zip(INPUT, TARGET, BETA, relaxed, strict=True)])
+built = np.array([twin.objective(*instance) for instance in zip(INPUT, TARGET, BETA, relaxed, strict=True)])
 chapter.measure(
     "signs",
-    **{
-        "certified optimum - relaxed value, smallest": exactly(
-            ((LOWER - value) / P_STAR).min(), smallest_of, INSTANCES
-        ),
-        "network - optimum, smallest": exactly(((built - P_STAR) / P_STAR).min(), smallest_of, INSTANCES),
-    },
+    relaxed=exactly(((LOWER - value) / P_STAR).min(), smallest_of, INSTANCES),
+    network=exactly(((built - P_STAR) / P_STAR).min(), smallest_of, INSTANCES),
 )
 
 WEAK = 1e-3
 w = np.stack([numpy_generator(i, "linear").standard_normal(x.shape[1]) for i in data_seeds])
 linear = np.stack([x @ v for (x, _), v in zip(DATA, w, strict=True)])
-plain = ADMM(np.stack([x for x, _ in DATA]), linear, stack_patterns(PATTERNS), WEAK, rho=0.03).run(s["most"] // 3)
+plain = twin.ADMM(INPUT[: len(DATA)], linear, ALL[: len(DATA)], WEAK, rho=0.03).run(s["most"] // 3)
 bound = 2 * WEAK * np.linalg.norm(w, axis=1)
-rest = [np.sum((network(x, z) - t) ** 2) for x, z, t in zip(plain.x, plain.blocks, linear, strict=True)]
+rest = [np.sum((twin.network(x, z) - t) ** 2) for x, z, t in zip(plain.x, plain.blocks, linear, strict=True)]
 explained = 1 - np.array(rest) / ((linear - linear.mean(1, keepdims=True)) ** 2).sum(1)
 found = plain.certificates()
 chapter.measure(
     "linear-data",
-    **{
-        "optimum / (2 beta |w|), largest": exactly(
-            max(c.primal / b for c, b in zip(found, bound, strict=True)), largest_of, len(found)
-        ),
-        "R², smallest": exactly(explained.min(), smallest_of, len(found)),
-        "certified relative gap, largest": exactly(max(c.gap for c in found), largest_of, len(found), 0.5),
-    },
+    optimum=exactly(max(c.primal / b for c, b in zip(found, bound, strict=True)), largest_of, len(found)),
+    explained=exactly(explained.min(), smallest_of, len(found)),
+    gap=exactly(max(c.gap for c in found), largest_of, len(found), 0.5),
 )
 
 # %% [markdown]
@@ -481,7 +309,7 @@ chapter.measure(
 
 # %%
 def descend(x, y, beta, u, a, settings, watch=()):
-    """Networks u (S, r, m), a (S, m) on x (S, n, r), y (S, n): objective at the end, before the small steps, on the way."""
+    """Networks u (S, r, m), a (S, m) on x (S, n, r), y (S, n): objectives by iteration."""
     x, y, beta, u, a = (torch.as_tensor(v).clone() for v in (x, y, beta, u, a))
     du, da, course, end = (torch.zeros_like(u), torch.zeros_like(a), {}, settings["steps"] + settings["last"])
     for k in range(end + 1):
@@ -497,11 +325,11 @@ def descend(x, y, beta, u, a, settings, watch=()):
         step = settings["step"] if k < settings["steps"] else settings["step"] / 10
         u.sub_(du, alpha=step)
         a.sub_(da, alpha=step)
-    return course[end], course[settings["steps"]], course
+    return course
 
 
 # %%
-s, r = sizes.descent, INPUT.shape[2]
+s, r, WIDTHS = sizes.descent, INPUT.shape[2], sizes.descent["widths"]
 WATCHED = {round(k) for k in np.geomspace(1, s["steps"] + s["last"], 40)}
 excess, settled = {}, {}
 for m in WIDTHS:
@@ -509,84 +337,88 @@ for m in WIDTHS:
     u = np.concatenate([g.standard_normal((s["inits"], r, m)) for g in rngs] * len(BETAS)) / np.sqrt(r)
     a = np.concatenate([g.standard_normal((s["inits"], m)) for g in rngs] * len(BETAS)) / np.sqrt(m)
     data = [np.repeat(v, s["inits"], axis=0) for v in (INPUT, TARGET, BETA)]
-    final, before, course = descend(*data, u, a, s, WATCHED)
+    course = descend(*data, u, a, s, WATCHED)
+    before, final = course[s["steps"]], course[s["steps"] + s["last"]]
     excess[m] = (final / np.repeat(P_STAR, s["inits"]) - 1).reshape(len(BETAS), len(DATA), -1)
     settled[m] = (np.abs(before / final - 1) < 1e-4).reshape(excess[m].shape)
     if m == WIDTHS[1]:
         courses = {k: objectives[: s["inits"]] for k, objectives in course.items()}  # first instance
 missed = {m: ((e > 0.01) & settled[m]).mean((0, 2)) for m, e in excess.items()}  # share per data set
+larger_share = estimate.resampled(
+    [missed[2], missed[5]], lambda *shares: max(map(np.mean, shares)), "larger of two means", paired=True
+)
 chapter.measure(
     "c2",
-    **{
-        "smallest excess of all runs": exactly(min(e.min() for e in excess.values()), smallest_of, tolerance=1.0),
-        "width 2 or 5, the larger share of runs more than 1 % above": estimate.resampled(
-            [missed[2], missed[5]], lambda *shares: max(map(np.mean, shares)), "larger of two means", paired=True
-        ),
-        "width 50, best run, worst instance": exactly(excess[50].min(2).max(), largest_of, INSTANCES, 0.1),
-    },
-    **{f"width {m}: share more than 1 % above": estimate.mean(missed[m]) for m in WIDTHS},
-    **{f"width {m}: share that has settled": estimate.mean(settled[m].mean((0, 2))) for m in WIDTHS},
+    smallest=exactly(min(e.min() for e in excess.values()), smallest_of, tolerance=1.0),
+    larger_share=larger_share,
+    best_wide=exactly(excess[50].min(2).max(), largest_of, INSTANCES, 0.1),
+    above={m: estimate.mean(missed[m]) for m in WIDTHS},
+    settled={m: estimate.mean(settled[m].mean((0, 2))) for m in WIDTHS},
 )
 
 # %% tags=["hide-input"]
-one = ADMM(*(v[:1] for v in (INPUT, TARGET, ALL, BETA)))
-admm_course, done = {}, 0
+one, done = twin.ADMM(*(v[:1] for v in (INPUT, TARGET, ALL, BETA))), 0
+admm = {}
 for k in sorted(k for k in courses if k <= max(gaps[0])):
     one.run(k - done)
-    admm_course[k], done = objective(INPUT[0], TARGET[0], BETA[0], one.blocks[0]), k
-with figures.figure(columns=2, size=(9.5, 3.4)) as (fig, axes):
-    columns = {"panel": [], "run": [], "iteration": [], "value": []}
-    steps = np.array(sorted(courses))
-    curves = np.array([courses[k] for k in steps]).T
-    for j, curve in enumerate(curves):
-        label = {"label": f"gradient descent, width {WIDTHS[1]}"} if j == 0 else {}
-        axes[0].plot(steps, curve, color="gray", lw=0.8, alpha=0.7, **label)
-        figures.fill(columns, "objective", f"descent {j + 1}", steps, curve)
-    axes[0].plot(list(admm_course), list(admm_course.values()), color=figures.PALETTE[1], lw=2, label="ADMM")
-    figures.fill(columns, "objective", "ADMM", np.array(list(admm_course)), np.array(list(admm_course.values())))
-    axes[0].axhline(P_STAR[0], color=figures.PALETTE[0], ls="--", label="certified optimum")
-    axes[0].set(xscale="log", yscale="log", xlabel="iteration", ylabel="objective", ylim=(None, 30 * P_STAR[0]))
-    axes[0].legend()
-    for j, g in enumerate(gaps):
-        late = int(BETA[j] == BETAS[-1])
-        label = {"label": f"beta = {BETA[j]:g}"} if j % len(DATA) == 0 else {}
-        drawn = np.maximum(list(g.values()), 1e-12)
-        axes[1].plot(list(g), drawn, color=figures.PALETTE[late], ls="--" if late else "-", lw=1, **label)
-        figures.fill(columns, "certified gap", f"instance {j + 1}", np.array(list(g)), drawn)
-    axes[1].set(yscale="log", xlabel="iteration of ADMM", ylabel="certified relative gap")
-    axes[1].legend()
-    figure_1 = chapter.figure(
-        fig,
-        "Left: objective of the first instance along ADMM, from the network built at each iteration, and along "
-        f"{len(curves)} gradient runs from different starts. Right: certified relative gap of all {INSTANCES} instances; each is left once it is below 1e-9 at a full "
-        "thousand.",
-        "Left: ADMM begins at the empty network and falls to the certified optimum; gradient runs level off at different heights, at the "
-        "optimum or above, and none goes below it. Right: on a logarithmic axis most gaps end in a steep straight fall after plateaus of very "
-        "different length.",
-        columns,
-        explore=Explore(x="iteration", y=("value",), by="run", choose="panel", log="xy"),
-    )
-figure_1
+    admm[k], done = twin.objective(INPUT[0], TARGET[0], BETA[0], one.blocks[0]), k
+steps = sorted(courses)
+curves = np.array([courses[k] for k in steps]).T  # (starts, iterations)
+
+
+def each_instance(ax, rows, cues):
+    """The certified gaps, a thin line for each instance."""
+    for (beta, _), own in rows.query("panel == 'certified gap'").groupby(["method", "run"], sort=False):
+        style = {"color": cues.color(beta), "ls": (":", "-.")[cues.number(beta) % 2]}
+        (line,) = ax.plot(own["iteration"], own["value"], lw=1, **style)
+        cues.label(beta, line)
+
+
+chapter.figure(
+    table(
+        ("panel", "method", "run", "iteration", "value"),
+        [("objective", f"gradient descent, width {WIDTHS[1]}", j + 1, steps, curve) for j, curve in enumerate(curves)]
+        + [("objective", "ADMM", 1, list(admm), list(admm.values()))]
+        + [
+            ("certified gap", f"beta = {beta:g}", j + 1, list(gap), np.maximum(list(gap.values()), 1e-12))
+            for j, (beta, gap) in enumerate(zip(BETA, gaps, strict=True))
+        ],
+    ),
+    Lines("iteration", "value", by="method", each="run", middle="median", where="panel == 'objective'"),
+    each_instance,
+    Level({"objective": P_STAR[0]}, "certified optimum"),
+    panel="panel",
+    panels={
+        "objective": {"xscale": "log", "ylabel": "objective", "ylim": (None, 30 * P_STAR[0])},
+        "certified gap": {"xlabel": "iteration of ADMM", "ylabel": "certified relative gap"},
+    },
+    yscale="log",
+    caption="Left: objective of the first instance along ADMM, from the network built at each iteration, and along "
+    f"{len(curves)} gradient runs from different starts (thin; thick: their median). Dotted: the certified optimum. "
+    f"Right: certified relative gap of all {INSTANCES} instances; each is left once it is below 1e-9 at a full "
+    "thousand.",
+    alt="Left: ADMM begins at the empty network and falls to the certified optimum; gradient runs level off at "
+    "different heights, at the optimum or above, and none goes below it. Right: on a logarithmic axis most gaps end "
+    "in a steep straight fall after plateaus of very different length.",
+)
 
 # %% tags=["hide-input"]
-with figures.figure(columns=len(WIDTHS), size=(9.5, 2.8), sharey=True) as (fig, axes):
-    columns, bins = {"width": [], "excess": []}, np.linspace(-6, 1.5, 31)
-    for k, (ax, m) in enumerate(zip(axes, WIDTHS, strict=True)):
-        drawn = np.clip(excess[m].ravel(), 1e-6, 10**1.5)
-        ax.hist(np.log10(drawn), bins, color=figures.PALETTE[k])
-        ax.axvline(-2, color="gray", ls=":")
-        ax.set(title=f"width {m}", xlabel="log₁₀ of the excess")
-        figures.fill(columns, m, drawn)
-    axes[0].set(ylabel="runs")
-    figure_2 = chapter.figure(
-        fig,
-        "Final objectives of gradient descent above the certified optimum, relative to it, all instances and starts. The dotted line is 1 %; "
-        "an excess below 1e-6 is drawn there.",
-        "Three histograms. For width 2 the bulk lies to the right of one per cent, for width 5 it is spread to both sides, for width 50 nearly "
-        "all runs lie to the left.",
-        columns,
-    )
-figure_2
+bins = np.linspace(-6, 1.5, 31)
+drawn = {m: np.log10(np.clip(excess[m].ravel(), 1e-6, 10**1.5)) for m in WIDTHS}
+chapter.figure(
+    table(
+        ("width", "log₁₀ of the excess", "runs"),
+        [(f"width {m}", (bins[1:] + bins[:-1]) / 2, np.histogram(e, bins)[0]) for m, e in drawn.items()],
+    ),
+    Histogram("log₁₀ of the excess", "runs"),
+    Level(-2, axis="x"),
+    panel="width",
+    size=(9.5, 2.8),
+    caption="Final objectives of gradient descent above the certified optimum, relative to it, all instances and "
+    "starts. The dotted line is 1 %; an excess below 1e-6 is drawn there.",
+    alt="Three histograms. For width 2 the bulk lies to the right of one per cent, for width 5 it is spread to both "
+    "sides, for width 50 nearly all runs lie to the left.",
+)
 
 # %% [markdown]
 # ## Fewer patterns, and random neurons
@@ -602,13 +434,13 @@ figure_2
 # %%
 def reference_optimum(x, y, beta, start, iterations, rounds=20):
     """Pattern generation: a network whose gap, certified over all patterns, is below 1e-3."""
-    every = all_patterns(x)
+    every = twin.all_patterns(x)
     for _ in range(rounds):
-        blocks = ADMM(x[None], y[None], start[None], beta).run(iterations).blocks[0]
-        found = certificate(x, y, beta, blocks, every)
+        blocks = twin.ADMM(x[None], y[None], start[None], beta).run(iterations).blocks[0]
+        found = twin.certificate(x, y, beta, blocks, every)
         if found.gap < 1e-3:
             break
-        steepest = cone_maxima(x, y - network(x, blocks), every).max(0)
+        steepest = twin.cone_maxima(x, y - twin.network(x, blocks), every).max(0)
         steepest[steepest <= beta] = 0
         best = np.argsort(-steepest)[:40]
         grown = np.unique(np.r_[start, every[best[steepest[best] > 0]]], axis=0)
@@ -618,21 +450,21 @@ def reference_optimum(x, y, beta, start, iterations, rounds=20):
     return found
 
 
-s = sizes.sampling
+s, LAST_COUNT = sizes.sampling, 128
 draw_seeds = chapter.seeds(s["draws"])
 x, y = plane = teacher_data(draw_seeds[0], s["points"], 2)
-start = sampled_patterns(x, s["start"], numpy_generator(draw_seeds[0], "reference"))
+start = twin.sampled_patterns(x, s["start"], numpy_generator(draw_seeds[0], "reference"))
 reference = reference_optimum(x, y, s["beta"], start, s["iterations"])
 directions = [numpy_generator(i, "patterns").standard_normal((s["counts"][-1], 3)) for i in draw_seeds]
 sampled, distinct = [], []
 for count in s["counts"]:
-    some = [np.unique(patterns_of(x, g[:count]), axis=0) for g in directions]
+    some = [np.unique(twin.patterns_of(x, g[:count]), axis=0) for g in directions]
     copies = [np.repeat(v[None], len(some), axis=0) for v in plane]
-    blocks = ADMM(*copies, stack_patterns(some), s["beta"]).run(s["iterations"]).blocks
-    sampled.append([objective(x, y, s["beta"], z) / reference.primal - 1 for z in blocks])
+    blocks = twin.ADMM(*copies, twin.stack_patterns(some), s["beta"]).run(s["iterations"]).blocks
+    sampled.append([twin.objective(x, y, s["beta"], z) / reference.primal - 1 for z in blocks])
     distinct.append(np.mean([len(p) for p in some]))
 sampled = dict(zip(s["counts"], np.array(sampled), strict=True))  # excess, (draws,)
-print("patterns in all:", count_patterns(*x.shape))
+print("patterns in all:", twin.count_patterns(*x.shape))
 print("distinct among the draws, mean:", dict(zip(s["counts"], distinct, strict=True)))
 
 # %% [markdown]
@@ -649,6 +481,7 @@ print("distinct among the draws, mean:", dict(zip(s["counts"], distinct, strict=
 
 # %%
 s = sizes.improvement
+XI, DRAWS = s["xi"], s["draws"]
 
 
 def psi(count, n):
@@ -659,36 +492,28 @@ probability = {}
 for count in s["counts"]:
     rngs = [numpy_generator(i, "improvement", count) for i in chapter.seeds(DRAWS)]
     chosen = [DATA[k % len(DATA)] for k in range(DRAWS)]
-    some = [sampled_patterns(x, count, g) for (x, _), g in zip(chosen, rngs, strict=True)]
+    some = [twin.sampled_patterns(x, count, g) for (x, _), g in zip(chosen, rngs, strict=True)]
     x, y = map(np.stack, zip(*chosen, strict=True))
-    blocks = ADMM(x, y, stack_patterns(some), BETAS[0]).run(sizes.sampling["iterations"]).blocks
+    blocks = twin.ADMM(x, y, twin.stack_patterns(some), BETAS[0]).run(sizes.sampling["iterations"]).blocks
     helped = []
     for (x, y), z, g, known in zip(chosen, blocks, rngs, some, strict=True):
-        fresh = patterns_of(x, g.standard_normal((s["fresh"], x.shape[1])))
+        fresh = twin.patterns_of(x, g.standard_normal((s["fresh"], x.shape[1])))
         kinds, which = np.unique(fresh, axis=0, return_inverse=True)
-        better = cone_maxima(x, y - network(x, z), kinds).max(0) > BETAS[0] * (1 + s["tolerance"])
+        better = twin.cone_maxima(x, y - twin.network(x, z), kinds).max(0) > BETAS[0] * (1 + s["tolerance"])
         new = [not (known == kind).all(1).any() for kind in kinds]
         helped.append((better[which].mean(), (better & new)[which].mean()))
     probability[count] = np.array(helped)  # (draws, 2)
 bounds = {count: psi(count, sizes.exact["points"]) for count in s["counts"]}
-measured = {}
-for count, p in probability.items():
-    measured[f"{count} draws: pattern draws of {DRAWS} with a probability above psi"] = estimate.count(
-        p[:, 0] > bounds[count]
-    )
-    for k, name in enumerate(("mean probability / psi", "the same, patterns of the sample not counted")):
-        measured[f"{count} draws: {name}"] = estimate.mean(p[:, k] / bounds[count])
 chapter.measure(
     "c3",
-    **{
-        f"{b} draws - {a} draws, relative": estimate.paired_difference(sampled[b], sampled[a])
-        for a, b in pairwise(sampled)
+    more_draws={
+        f"{b} draws - {a} draws": estimate.paired_difference(sampled[b], sampled[a]) for a, b in pairwise(sampled)
     },
-    **{
-        f"mean excess at {LAST_COUNT} draws": estimate.mean(sampled[LAST_COUNT]),
-        "certified gap of the reference": exactly(reference.gap, "certificate", tolerance=0.5),
-    },
-    **measured,
+    excess=estimate.mean(sampled[LAST_COUNT]),
+    reference=exactly(reference.gap, "certificate", tolerance=0.5),
+    above_psi={count: estimate.count(p[:, 0] > bounds[count]) for count, p in probability.items()},
+    over_psi={count: estimate.mean(p[:, 0] / bounds[count]) for count, p in probability.items()},
+    fresh_over_psi={count: estimate.mean(p[:, 1] / bounds[count]) for count, p in probability.items()},
 )
 
 # %% [markdown]
@@ -726,66 +551,46 @@ scp = {
 # %%
 def seconds(action, repeats):
     """Median processor time of an action."""
-    taken = []
-    for _ in range(repeats):
-        start = thread_time()
-        action()
-        taken.append(thread_time() - start)
-    return np.median(taken)
+    return np.median(timeit.repeat(action, timer=time.thread_time, repeat=repeats, number=1))
 
 
 s, EARLY = sizes.cost, 20
 cost_seeds = chapter.seeds(s["repeats"])
-times = {"iteration": [], "factorisation": [], "fast": []}  # (repeats, counts)
-counted = {"iteration": [], "factorisation": []}
-accuracy_gap, differences, best = [], [], []
+rows, best = [], []
 for i in cost_seeds:
     (x, y), test = threes_and_eights(i, s["points"], s["inputs"], whiten=True)
-    for row in (*times.values(), *counted.values()):
-        row.append([])
     for count in s["counts"]:
-        patterns = sampled_patterns(x, count, numpy_generator(i, "cost", count))
+        patterns = twin.sampled_patterns(x, count, numpy_generator(i, "cost", count))
         dense = DenseADMM(x, y, patterns, s["beta"], s["rho"])
-        times["factorisation"][-1].append(seconds(dense.factorise, 3))
-        times["iteration"][-1].append(seconds(dense.step, s["timed"]))
+        row = {"factorisation": seconds(dense.factorise, 3), "iteration": seconds(dense.step, s["timed"])}
         size = len(dense.fy)
-        counted["iteration"][-1].append(size**2 + 2 * size * len(x))
-        counted["factorisation"][-1].append((size**3 - size) / 6)
-        fast = ADMM(x[None], y[None], patterns[None], s["beta"], rho=s["rho"]).run(EARLY)
-        early = np.mean(network(x, fast.blocks[0]) * y > 0)
-        times["fast"][-1].append(seconds(lambda: fast.run(1), s["timed"] - EARLY))
-        differences.append(np.abs(fast.blocks.ravel() - dense.z).max())
+        row |= {"counted": size**2 + 2 * size * len(x), "counted, factor": (size**3 - size) / 6}
+        fast = twin.ADMM(x[None], y[None], patterns[None], s["beta"], rho=s["rho"]).run(EARLY)
+        early = np.mean(twin.network(x, fast.blocks[0]) * y > 0)
+        row["fast"] = seconds(lambda: fast.run(1), s["timed"] - EARLY)
+        row["difference"] = np.abs(fast.blocks.ravel() - dense.z).max()
         blocks = fast.run(s["final"] - s["timed"]).blocks[0]
-        accuracy_gap.append(abs(np.mean(network(x, blocks) * y > 0) - early))
+        rows.append(row | {"accuracy": abs(np.mean(twin.network(x, blocks) * y > 0) - early)})
     best.append((x, y, test, blocks))  # of the largest sample
-slope = {name: estimate.loglog_slope(s["counts"], rows) for name, rows in times.items()}
-apart = [estimate.slopes(np.log(s["counts"]), np.log(times[k])) for k in ("factorisation", "iteration")]
+cost = {
+    name: np.array([row[name] for row in rows]).reshape(len(cost_seeds), -1) for name in rows[0]
+}  # (repeats, counts)
+timed_or_counted = ("factorisation", "iteration", "counted", "counted, factor")
+slope = {name: estimate.slopes(np.log(s["counts"]), np.log(cost[name])) for name in timed_or_counted}
 chapter.measure(
     "c4",
-    **{
-        f"counted multiply-adds of {k}: slope": exactly(
-            estimate.slopes(np.log(s["counts"]), np.log(counted[n])).mean(), "exact count"
-        )
-        for k, n in (("an iteration", "iteration"), ("the factorisation", "factorisation"))
-    },
-    **{
-        "time of an iteration: slope": estimate.timed(slope["iteration"]),
-        "time: slope of the factorisation - slope of an iteration": estimate.timed(estimate.paired_difference(*apart)),
-        "time of an iteration without the dense matrix: slope": estimate.timed(slope["fast"]),
-        "largest difference of dense and fast iterates": exactly(max(differences), largest_of, len(differences), 100),
-    },
+    operations=exactly(slope["counted"].mean(), "exact count"),
+    operations_factor=exactly(slope["counted, factor"].mean(), "exact count"),
+    time=estimate.timed(estimate.loglog_slope(s["counts"], cost["iteration"])),
+    time_apart=estimate.timed(estimate.paired_difference(slope["factorisation"], slope["iteration"])),
+    time_fast=estimate.timed(estimate.loglog_slope(s["counts"], cost["fast"])),
+    difference=exactly(cost["difference"].max(), largest_of, cost["difference"].size, 100),
 )
 chapter.measure(
     "c1",
-    **{
-        "certified relative gap, worst instance": exactly(
-            max(g[k] for g, k in zip(gaps, last, strict=True)), "certificate", INSTANCES, 1.0
-        ),
-        f"instances of {INSTANCES} with gap(K) / gap(K/2) < 0.1": estimate.count(falls < 0.1),
-        "training accuracy after 20 iterations, largest distance to the final one": exactly(
-            max(accuracy_gap), largest_of, len(accuracy_gap)
-        ),
-    },
+    gap=exactly(max(g[k] for g, k in zip(gaps, last, strict=True)), "certificate", INSTANCES, 1.0),
+    linear=estimate.count(falls < 0.1),
+    early=exactly(cost["accuracy"].max(), largest_of, cost["accuracy"].size),
 )
 
 # %%
@@ -797,55 +602,44 @@ for count in s["neurons"]:
         x, y, (x_test, y_test), blocks = best[i % len(best)]
         u = points.sphere(s["neurons"][-1], x.shape[1], 1.0, numpy_generator(i, "digit neurons"))[:count]
         value, a = random_neurons(x, y, sizes.cost["beta"], u)
-        outputs = np.maximum(x_test @ u.T, 0) @ a, network(x_test, blocks)
+        outputs = np.maximum(x_test @ u.T, 0) @ a, twin.network(x_test, blocks)
         right, right_admm = (np.mean(f * y_test > 0) for f in outputs)
-        rows.append((value / objective(x, y, sizes.cost["beta"], blocks) - 1, right - right_admm))
+        rows.append((value / twin.objective(x, y, sizes.cost["beta"], blocks) - 1, right - right_admm))
     digit_excess[count], digit_accuracy[count] = np.array(rows).T
 chapter.measure(
     "c5",
-    **{
-        f"plane, {b} neurons - {a} neurons, relative": estimate.paired_difference(scp[b], scp[a])
-        for a, b in pairwise(scp)
-    },
-    **{
-        f"plane, mean excess at {s['neurons'][-1]} neurons": estimate.mean(scp[s["neurons"][-1]]),
-        "digits, mean excess over ADMM": estimate.mean(digit_excess[s["neurons"][-1]]),
-        "digits, test accuracy - that of ADMM": estimate.mean(digit_accuracy[s["neurons"][-1]]),
-    },
+    more_neurons={f"{b} neurons - {a} neurons": estimate.paired_difference(scp[b], scp[a]) for a, b in pairwise(scp)},
+    excess=estimate.mean(scp[s["neurons"][-1]]),
+    digits_excess=estimate.mean(digit_excess[s["neurons"][-1]]),
+    digits_accuracy=estimate.mean(digit_accuracy[s["neurons"][-1]]),
 )
 
 # %% tags=["hide-input"]
-with figures.figure(columns=2, size=(9.5, 3.2)) as (fig, axes):
-    columns = {"method": [], "samples": [], "mean": [], "low": [], "high": []}
-    shown = (("patterns", axes[0], sampled), ("neurons", axes[1], scp), ("neurons, digits", axes[1], digit_excess))
-    for k, (name, ax, values) in enumerate(shown):
-        at, rows = np.array(list(values)), np.stack(list(values.values()))
-        low, high, mean = rows.min(1), rows.max(1), rows.mean(1)
-        ax.fill_between(at, np.maximum(low, 1e-5), high, color=figures.PALETTE[k], alpha=0.2, lw=0)
-        ax.plot(
-            at,
-            mean,
-            color=figures.PALETTE[k],
-            marker=figures.MARKERS[k],
-            label="digits" if "digits" in name else "plane",
-        )
-        figures.fill(columns, name, at, mean, low, high)
-    axes[0].axhline(0.05, color="gray", ls=":")
-    axes[1].axhline(0.1, color="gray", ls=":")
-    axes[0].set(xlabel="pattern draws", ylabel="excess over the optimum")
-    axes[1].set(xlabel="random neurons")
-    for ax in axes:
-        ax.set(xscale="log", yscale="log")
-    axes[1].legend()
-    figure_3 = chapter.figure(
-        fig,
-        "Optimum of the sampled programmes above the reference, relative to it: mean and range over draws. In the plane the reference is the "
-        "optimum over all patterns. For the digits it is ADMM on sampled patterns, which random neurons may undercut; the band is cut off at "
-        f"1e-5. Dotted: the cut-offs judged, at {LAST_COUNT} draws and at the last number of neurons.",
-        "Both panels fall steadily on logarithmic axes: more patterns and more neurons come ever closer to the optimum.",
-        columns,
-    )
-figure_3
+shown = (
+    ("pattern draws", "plane", sampled),
+    ("random neurons", "plane", scp),
+    ("random neurons", "digits", digit_excess),
+)
+chapter.figure(
+    table(
+        ("method", "data", "samples", "excess over the optimum", "low", "high"),
+        [
+            (method, data, samples, values.mean(), max(values.min(), 1e-5), values.max())
+            for method, data, found in shown
+            for samples, values in found.items()
+        ],
+    ),
+    Lines("samples", "excess over the optimum", by="data", band=("low", "high")),
+    Level({"pattern draws": 0.05, "random neurons": 0.1}),
+    panel="method",
+    xscale="log",
+    yscale="log",
+    caption="Optimum of the sampled programmes above the reference, relative to it: mean and range over draws. In the "
+    "plane the reference is the optimum over all patterns. For the digits it is ADMM on sampled patterns, which "
+    f"random neurons may undercut; the band is cut off at 1e-5. Dotted: the cut-offs judged, at {LAST_COUNT} draws "
+    "and at the last number of neurons.",
+    alt="Both panels fall steadily on logarithmic axes: more patterns and more neurons come ever closer to the optimum.",
+)
 
 # %% [markdown]
 # ## Adversarial training as a convex programme
@@ -868,31 +662,21 @@ figure_3
 
 
 # %%
-def convex_training(x, y, patterns, beta, radius):
-    """Blocks (2, P, r) of robust training with hinge loss, and the optimal value."""
-    shape, on, signs = ((len(patterns), x.shape[1]), patterns.T.astype(float), np.where(patterns.T, 1.0, -1.0))
-    v, w = cp.Variable(shape), cp.Variable(shape)
-    f = cp.sum(cp.multiply(on, x @ (v - w).T), axis=1)
-    margin = cp.multiply(y, f) - radius * cp.sum(cp.abs(on @ (v - w)[:, :-1]), axis=1)
-    reach = [cp.reshape(cp.sum(cp.abs(b[:, :-1]), axis=1), (1, shape[0]), order="C") for b in (v, w)]
-    constraints = [
-        cp.multiply(signs, x @ b.T) >= radius * (np.ones((len(x), 1)) @ c) for b, c in zip((v, w), reach, strict=True)
-    ]
-    penalty = sum(cp.sum(cp.norm(b, 2, axis=1)) for b in (v, w))
-    problem = cp.Problem(cp.Minimize(cp.sum(cp.pos(1 - margin)) / len(x) + beta * penalty), constraints)
-    value = problem.solve(solver=cp.CLARABEL)
-    return np.stack([v.value, w.value]), value
+def convex_training(x, y, patterns, beta, radius=None):
+    """Blocks (2, P, r) of robust training with hinge loss, and the optimal value.
 
-
-def standard_training(x, y, patterns, beta):
-    """The same at radius 0, written without the terms that vanish."""
-    on, signs = patterns.T.astype(float), np.where(patterns.T, 1.0, -1.0)
-    blocks = [cp.Variable((len(patterns), x.shape[1])) for _ in range(2)]
-    v, w = blocks
-    f = cp.sum(cp.multiply(on, x @ (v - w).T), axis=1)
-    loss = cp.sum(cp.pos(1 - cp.multiply(y, f))) / len(x)
+    Without a radius standard training: the same at radius 0, written without the terms that vanish.
+    """
+    shape, on, signs = (len(patterns), x.shape[1]), patterns.T.astype(float), np.where(patterns.T, 1.0, -1.0)
+    v, w = blocks = cp.Variable(shape), cp.Variable(shape)
+    margin, least = cp.multiply(y, cp.sum(cp.multiply(on, x @ (v - w).T), axis=1)), (0, 0)
+    if radius is not None:
+        margin = margin - radius * cp.sum(cp.abs(on @ (v - w)[:, :-1]), axis=1)
+        reach = [cp.reshape(cp.sum(cp.abs(b[:, :-1]), axis=1), (1, shape[0]), order="C") for b in blocks]
+        least = [radius * (np.ones((len(x), 1)) @ c) for c in reach]
     penalty = sum(cp.sum(cp.norm(b, 2, axis=1)) for b in blocks)
-    problem = cp.Problem(cp.Minimize(loss + beta * penalty), [cp.multiply(signs, x @ b.T) >= 0 for b in blocks])
+    constraints = [cp.multiply(signs, x @ b.T) >= c for b, c in zip(blocks, least, strict=True)]
+    problem = cp.Problem(cp.Minimize(cp.sum(cp.pos(1 - margin)) / len(x) + beta * penalty), constraints)
     value = problem.solve(solver=cp.CLARABEL)
     return np.stack([b.value for b in blocks]), value
 
@@ -914,6 +698,10 @@ def robust_training(x, y, patterns, beta, radius):
 
 def useful(x, patterns, radius):
     return patterns[[admits_neuron(x, p, radius) for p in patterns]]
+
+
+def with_all_on(patterns):
+    return np.unique(np.r_[patterns, np.ones((1, patterns.shape[1]), bool)], axis=0)
 
 
 # %% [markdown]
@@ -944,11 +732,9 @@ def attack(u, a, x, y, radius, start, steps):
 def train_on_attacks(x, y, rngs, beta, radius, s):
     """Adam on mean hinge loss + (beta/2) sum(|u|^2 + a^2) at attacked points; one network per data set."""
     m, r = s["width"], x.shape[2]
-    u, a = (
-        torch.tensor(np.stack([g.standard_normal(shape) for g in rngs]) / np.sqrt(shape[-1]))
-        for shape in ((m, r), (m,))
-    )
-    update = torch.optim.Adam([u.requires_grad_(), a.requires_grad_()], lr=0.01)
+    u, a = (np.stack([g.standard_normal(shape) for g in rngs]) / np.sqrt(shape[-1]) for shape in ((m, r), (m,)))
+    u, a = torch.tensor(u, requires_grad=True), torch.tensor(a, requires_grad=True)
+    update = torch.optim.Adam([u, a], lr=0.01)
     for _ in range(s["steps"]):
         start = torch.tensor(np.stack([g.uniform(-1, 1, x.shape[1:]) for g in rngs]))
         with torch.no_grad():
@@ -974,33 +760,28 @@ s = sizes.robust
 robust_seeds = chapter.seeds(s["seeds"])
 splits = [threes_and_eights(i, s["points"], s["inputs"]) for i in robust_seeds]
 x, y = (torch.as_tensor(np.stack(part)) for part in zip(*(train for train, _ in splits), strict=True))
-attack_trained = train_on_attacks(
-    x, y, [numpy_generator(i, "attack training") for i in robust_seeds], s["beta"], s["radius"], s
-)
-VARIANTS = {"c6": "as drawn", "c6b": "with all-on"}
-KINDS = ("attack-trained", *(f"{v}: {k}" for v in VARIANTS.values() for k in ("robust", "standard")))
-robust_accuracy, clean = {k: [] for k in KINDS}, {k: [] for k in KINDS}
-violation, admitted = {v: [] for v in VARIANTS.values()}, []
-zero_radius = {"plane": [], "digits": []}
+rngs = [numpy_generator(i, "attack training") for i in robust_seeds]
+attack_trained = train_on_attacks(x, y, rngs, s["beta"], s["radius"], s)
+# network -> a number for each seed; networks of the convex programmes are (claim, kind)
+robust_accuracy, clean, violation, zero_radius = (defaultdict(list) for _ in range(4))
+admitted = []
 for i, ((x, y), (x_test, y_test)), trained in zip(robust_seeds, splits, attack_trained, strict=True):
-    drawn = sampled_patterns(x, s["patterns"], numpy_generator(i, "robust patterns"))
+    drawn = twin.sampled_patterns(x, s["patterns"], numpy_generator(i, "robust patterns"))
     alone = useful(x, drawn, s["radius"])
     admitted.append(len(alone) / len(drawn))
-    joined, kept = (np.unique(np.r_[p, np.ones((1, len(x)), bool)], axis=0) for p in (drawn, alone))
     nets = {"attack-trained": trained}
-    for variant, every, feasible in (("as drawn", drawn, alone), ("with all-on", joined, kept)):
-        standard, value = standard_training(x, y, every, s["beta"])
-        if i == robust_seeds[0] and every is joined:
+    for claim, every, feasible in (("c6", drawn, alone), ("c6b", with_all_on(drawn), with_all_on(alone))):
+        standard, value = convex_training(x, y, every, s["beta"])
+        if i == robust_seeds[0] and claim == "c6b":
             again = convex_training(x, y, every, s["beta"], 0.0)[1]
             zero_radius["digits"].append(abs(again / value - 1))
         blocks = robust_training(x, y, feasible, s["beta"], s["radius"])
-        nets[f"{variant}: standard"], nets[f"{variant}: robust"] = neurons(standard), neurons(blocks)
+        nets[claim, "standard"], nets[claim, "robust"] = twin.neurons(standard), twin.neurons(blocks)
         # the bound of the programme against attacks on its own training points
         slope = feasible.T @ (blocks[0] - blocks[1])[: len(feasible)]  # (n, r)
         bound = y * (slope * x).sum(1) - s["radius"] * np.abs(slope[:, :-1]).sum(1)
-        rng = numpy_generator(i, "attack")
-        margins = attacked_margins(nets[f"{variant}: robust"], x, y, s["radius"], rng, s)
-        violation[variant].append(np.max(bound - margins))
+        margins = attacked_margins(nets[claim, "robust"], x, y, s["radius"], numpy_generator(i, "attack"), s)
+        violation[claim].append(np.max(bound - margins))
     for kind, net in nets.items():
         margins = attacked_margins(net, x_test, y_test, s["radius"], numpy_generator(i, "attack"), s)
         robust_accuracy[kind].append(np.mean(margins > 0))
@@ -1023,72 +804,65 @@ def separable(seed, n, radius):
 
 
 s = sizes.robust | sizes.plane
-won, drawn_plane = [], None
+won, plane_nets = [], []
 for i in robust_seeds:
     (x, y), (x_test, y_test) = (separable(i, n, s["radius"]) for n in (s["points"], s["test"]))
-    drawn = sampled_patterns(x, s["patterns"], numpy_generator(i, "plane patterns"))
-    joined = np.unique(np.r_[drawn, np.ones((1, len(x)), bool)], axis=0)
-    standard, value = standard_training(x, y, joined, s["beta"])
+    joined = with_all_on(twin.sampled_patterns(x, s["patterns"], numpy_generator(i, "plane patterns")))
+    standard, value = convex_training(x, y, joined, s["beta"])
     zero_radius["plane"].append(abs(convex_training(x, y, joined, s["beta"], 0.0)[1] / value - 1))
-    nets = [
-        neurons(b) for b in (standard, robust_training(x, y, useful(x, joined, s["radius"]), s["beta"], s["radius"]))
-    ]
+    robust = robust_training(x, y, useful(x, joined, s["radius"]), s["beta"], s["radius"])
+    nets = {"standard": twin.neurons(standard), "robust": twin.neurons(robust)}
     rng = numpy_generator(i, "plane attack")
-    right = [np.mean(attacked_margins(net, x_test, y_test, s["radius"], rng, s) > 0) for net in nets]
+    right = [np.mean(attacked_margins(net, x_test, y_test, s["radius"], rng, s) > 0) for net in nets.values()]
     won.append(right[1] - right[0])
-    if drawn_plane is None:
-        drawn_plane = x, y, nets
+    plane_nets.append((x, y, nets))
 chapter.measure("zero-radius", **{k: exactly(max(v), largest_of, len(v), 100) for k, v in zero_radius.items()})
-more = {
-    "c6": {"share of patterns that admits a robust neuron": estimate.mean(admitted)},
-    "c6b": {"separable plane: robust - standard, PGD accuracy": estimate.mean(won)},
-}
-for claim, variant in VARIANTS.items():
-    robust, standard = (robust_accuracy[f"{variant}: {k}"] for k in ("robust", "standard"))
-    found = {
-        "robust - standard, PGD accuracy": estimate.paired_difference(robust, standard),
-        "robust - trained on attacks, PGD accuracy": estimate.paired_difference(
-            robust, robust_accuracy["attack-trained"]
-        ),
-        "largest violation of the bound by an attack": estimate.exact(
-            max(violation[variant]), len(robust), tolerance=1e-6, method=largest_of
-        ),
-        "clean accuracy, robust": estimate.mean(clean[f"{variant}: robust"]),
-        "clean accuracy, standard": estimate.mean(clean[f"{variant}: standard"]),
-    }
-    chapter.measure(claim, **found, **more[claim])
+more = {"c6": {"admitted": estimate.mean(admitted)}, "c6b": {"separable": estimate.mean(won)}}
+for claim, also in more.items():
+    robust, standard = (robust_accuracy[claim, kind] for kind in ("robust", "standard"))
+    chapter.measure(
+        claim,
+        over_standard=estimate.paired_difference(robust, standard),
+        over_attacks=estimate.paired_difference(robust, robust_accuracy["attack-trained"]),
+        violation=estimate.exact(max(violation[claim]), len(robust), tolerance=1e-6, method=largest_of),
+        clean={kind: estimate.mean(clean[claim, kind]) for kind in ("robust", "standard")},
+        **also,
+    )
 
 # %% tags=["hide-input"]
-with figures.figure(columns=2, size=(8.5, 3.9)) as (fig, axes):
-    x, y, nets = drawn_plane
-    grid = np.linspace(-1.2, 1.2, 121)
-    mesh = np.stack(np.meshgrid(grid, grid), -1)
-    cut, columns = [], {"network": [], "x1": [], "x2": [], "f": []}
-    for ax, name, (u, a) in zip(axes, ("standard", "robust"), nets, strict=True):
-        f = np.maximum(mesh @ u[:, :2].T + u[:, 2], 0) @ a
-        ax.contourf(grid, grid, f, levels=[-np.inf, 0, np.inf], colors=figures.PALETTE[:2], alpha=0.25)
-        ax.contour(grid, grid, f, levels=[0], colors="gray")
-        for sign, marker, color in ((-1, "o", figures.PALETTE[0]), (1, "s", figures.PALETTE[1])):
-            chosen = x[y == sign]
-            ax.plot(*chosen[:, :2].T, ls="", marker=marker, color=color, ms=3)
-            for point in chosen:
-                corner = point[:2] - s["radius"]
-                ax.add_patch(Rectangle(corner, *[2 * s["radius"]] * 2, fill=False, ec=color, lw=0.6))
-        ax.set(title=name, xlabel="$x_1$", xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
-        margins = attacked_margins((u, a), x, y, s["radius"], numpy_generator(0, "boxes"), s)
-        cut.append(int(np.sum(margins <= 0)))
-        thin = (slice(None, None, 6), slice(None, None, 6))
-        figures.fill(columns, name, mesh[*thin, 0].ravel(), mesh[*thin, 1].ravel(), f[*thin].ravel())
-    axes[0].set(ylabel="$x_2$")
-    figure_4 = chapter.figure(
-        fig,
-        f"Decision maps in the plane, first seed, with the boxes an attacker may use. Of {len(x)} training boxes the boundary of standard "
-        f"training cuts {cut[0]}, that of robust training {cut[1]}.",
-        "Two maps whose boundaries run almost alike between the two classes: where the classes are this far apart robust training has hardly "
-        "anything to add.",
-        columns,
-    )
-figure_4
+(x, y, nets), grid, entries, cut = plane_nets[0], np.linspace(-1.2, 1.2, 41), [], {}
+mesh = np.stack(np.meshgrid(grid, grid), -1)
+for name, (u, a) in nets.items():
+    f = np.maximum(mesh @ u[:, :2].T + u[:, 2], 0) @ a
+    entries.append((name, mesh[..., 0], mesh[..., 1], "", f))
+    entries += [(name, *x[y == sign, :2].T, f"class {sign:g}", np.nan) for sign in (-1, 1)]
+    cut[name] = np.sum(attacked_margins((u, a), x, y, s["radius"], numpy_generator(0, "boxes"), s) <= 0)
+
+
+def boundary_and_boxes(ax, rows, cues):
+    """Where the network's output is zero, and a square of the attacker's radius around every point."""
+    outputs = rows[rows["class"] == ""].pivot(index="x2", columns="x1", values="f")
+    ax.contour(outputs.columns, outputs.index, outputs, levels=[0], colors="gray")
+    side = 2 * s["radius"]
+    for label, own in rows[rows["class"] != ""].groupby("class", sort=False):
+        ax.bar(own["x1"], side, side, own["x2"] - side / 2, fill=False, ec=cues.color(label), lw=0.6)
+
+
+chapter.figure(
+    table(("network", "x1", "x2", "class", "f"), entries),
+    Points("x1", "x2", by="class", size=3, where="`class` != ''"),
+    boundary_and_boxes,
+    panel="network",
+    size=(8.5, 4.2),
+    xlim=(-1.2, 1.2),
+    ylim=(-1.2, 1.2),
+    aspect="equal",
+    caption=f"Decision boundaries in the plane (gray), first seed, with the boxes an attacker may use. Of {len(x)} "
+    f"training boxes the boundary of standard training cuts {cut['standard']}, that of robust training "
+    f"{cut['robust']}.",
+    alt="Two maps whose boundaries run almost alike between the two classes: where the classes are this far apart "
+    "robust training has hardly anything to add.",
+)
 
 # %% [markdown]
 # ## Verdict

@@ -36,30 +36,19 @@ seed = 0
 
 # %% tags=["hide-input"]
 import math
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, figures
-from replib.chapter import Explore, begin
-from replib.claims import above, below, between, reported
+from replib import estimate
+from replib.chapter import begin
 from replib.data import idx
 from replib.data.registry import fetch
-from replib.models.kan import (
-    Affine,
-    KANLayer,
-    SplineLayer,
-    kan_flops,
-    kan_parameters,
-    mlp_flops,
-    mlp_parameters,
-    spline_features,
-    spline_mlp_parameters,
-    stack,
-)
+from replib.figures import Bars, Level, Lines, Points, table
+from replib.models import kan as library
+from replib.models.kan import Affine, KANLayer, SplineLayer
 from replib.randomness import numpy_generator, torch_generator
 from replib.training.ensemble import Minibatches, build_seeded
 from scipy import special
@@ -68,15 +57,13 @@ from torch import nn
 from torch.optim import LBFGS, Adam
 
 chapter = begin("hou2024_kan_assessment", profile, seed)
-FULL = profile == "paper"
-device = torch.device("cuda" if FULL and torch.cuda.is_available() else "cpu")
 
 # %% [markdown]
 # ## What the paper claims
 #
 # The paper assesses other people's experiments. It leans on a comparison with matched counts by Yu et al.
 # {footcite}`yu2024_kan_mlp`. So the verdicts below are about its statements, tested by experiments of this chapter.
-# Every claim and every control is declared with its criterion before anything is run. Where a small pilot had been
+# Where a small pilot had been
 # seen, the note says so.
 #
 # A criterion such as "on at least 3 of 4 formulas, with the interval" is judged on an order statistic. The third
@@ -87,110 +74,7 @@ device = torch.device("cuda" if FULL and torch.cuda.is_available() else "cpu")
 # the chapter's criteria c5b is judged only if training reaches the promised rate on an additive target.
 
 # %% tags=["hide-input"]
-PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
-PRODUCTS = ("exp(sin πx + y²)", "x y")
-FORMULAS = ("elliptic F", "Bessel J'", *PRODUCTS)
-SETS = ("digits", "breast cancer", "wine", "iris")
-if FULL:
-    FORMULAS += ("elliptic E", "Bessel Y'", "Bessel K'", "Bessel I'", "Legendre P⁰", "Legendre P¹")
-    FORMULAS += ("harmonic 1,0", "harmonic 1,1", "harmonic 2,0", "harmonic 2,1", "harmonic 2,2")
-    FORMULAS += ("2^x / Γ(x+1)", "GELU", "sin πx / (1 + y)")
-    SETS += ("MNIST",)
-MOST = {n: math.floor(0.7 * n) + 1 for n in (len(FORMULAS), len(SETS))}  # more than 70 %; 3 of 4
-MANY = f"at least {MOST[len(FORMULAS)]} of {len(FORMULAS)} formulas"
-MANY_SETS = f"at least {MOST[len(SETS)]} of {len(SETS)} sets"
-DIMENSIONS = (1, 2, 4, 8) if FULL else (1, 2, 4)
-TRAINED_DIMENSIONS = DIMENSIONS if FULL else (1, 4)
-PAIRS = ("formula", *SETS)
-
-chapter.control(
-    "silu-only",
-    "A KAN without its splines loses the advantage: its error is above that of the MLP.",
-    {MANY: above(0)} | {f: reported() for f in FORMULAS},
-    note="log10 of the test error, KAN with silu only minus MLP, both at one learning rate. " + PILOT,
-)
-chapter.control(
-    "frozen-splines",
-    "A B-spline MLP whose splines stay at their random start is worse than one that learns them.",
-    {MANY: above(0)} | {f: reported() for f in FORMULAS},
-    note="log10 of the test error, frozen minus learnable, both at one learning rate. " + PILOT,
-)
-chapter.control(
-    "grid-in-use",
-    "A KAN whose inputs are three times as large, with the grid left as it is, is at least twice as bad.",
-    {MANY: above(2)} | {f: reported() for f in FORMULAS},
-    note="Ratio of test errors at one learning rate. " + PILOT,
-)
-chapter.claim(
-    "c1",
-    "With equally many parameters a KAN fits symbolic formulas better than an MLP.",
-    {MANY: above(0)} | {f: reported() for f in FORMULAS} | {f"{f}, equal FLOPs": reported() for f in FORMULAS},
-    paper="no figure; direction only",
-    source="abstract, and the abstract of Yu et al.",
-    needs=("silu-only", "grid-in-use"),
-    note="log10 of the test error, MLP minus KAN. The MLP may choose between ReLU and GELU on the held-back points. "
-    "Equal FLOPs: an MLP with GELU and as many operations as the KAN, one learning rate for both.",
-)
-chapter.claim(
-    "c2",
-    "With equally many parameters an MLP classifies better than a KAN.",
-    {
-        "pooled": reported() if FULL else above(0),
-        "sets on which the KAN is better": reported() if FULL else below(1.5),
-        MANY_SETS: above(0) if FULL else reported(),
-    }
-    | {s: reported() for s in SETS},
-    paper="no figure; direction only",
-    source="abstract, and the abstract of Yu et al.",
-    note="Test accuracy, MLP minus KAN, paired by split and seed. A KAN is better where the whole interval is below zero.",
-)
-chapter.claim(
-    "c3",
-    "The advantage is the spline's: an MLP with learnable B-spline activations fits formulas as well as a KAN, and "
-    "splines hardly change its accuracy elsewhere.",
-    {f"log10 error, {MANY}": below(0.1, clear_of=0.3), "accuracy": between(-0.01, 0.01)}
-    | {f"log10 error, {f}": reported() for f in FORMULAS}
-    | {f"log10 error, {f}, two spline layers": reported() for f in FORMULAS}
-    | {f"accuracy, {s}": reported() for s in SETS},
-    paper="no figure; direction only",
-    source="abstract, and the abstract of Yu et al.",
-    needs=("silu-only", "frozen-splines"),
-    note="log10 of the test error, B-spline MLP minus KAN. Test accuracy, B-spline MLP minus MLP, pooled over the sets. "
-    "Two spline layers: as many parameters in two hidden layers of splines, both networks at one learning rate; added after "
-    "the first run of this chapter.",
-)
-chapter.claim(
-    "c4",
-    "A training step of a KAN takes at least 1.36 times as long as one of an MLP with equally many parameters.",
-    {p: above(1.36) for p in PAIRS}
-    | {f"{p}, equal FLOPs": reported() for p in PAIRS}
-    | {"formula, whole stack": reported()},
-    paper="1.36 to 100 times",
-    source="abstract",
-    note="Wall time of a step, KAN / MLP, single networks. "
-    + PILOT
-    + " The time of the whole stack is that of the training behind c1, ReLU and KAN of the same size.",
-)
-chapter.claim(
-    "c5",
-    "The rate of cubic splines, error like the number of grid intervals to the power -4, is not free of the dimension: "
-    "a KAN layer reaches it in every dimension on a sum of univariate functions, and not on a function that is no sum.",
-    {f"additive, d={d}": between(3.7, 4.3) for d in DIMENSIONS}
-    | {f"Gaussian, d={d}": below(0.5) if d > 1 else reported() for d in DIMENSIONS}
-    | {f"trained, {t}, d={d}": reported() for t in ("additive", "mixture") for d in TRAINED_DIMENSIONS},
-    paper="no figure; direction only. Promised for cubic splines: 4 [recalled, not verified]",
-    source="abstract",
-    note="Exponents: minus the slope of log error against log G. " + PILOT,
-)
-chapter.claim(
-    "c5b",
-    "The same for trained networks with a hidden layer: no exponent of 4 on a mixture of plane waves.",
-    {"mixture, d=4": below(3), "additive - mixture, d=4": above(0)},
-    paper="no figure; direction only",
-    source="abstract",
-    note="Judged only if training reaches an exponent above 3 on the additive target at d = 4.",
-)
-chapter.declarations()
+chapter.claims()
 
 # %% [markdown]
 # ## Sizes
@@ -209,52 +93,53 @@ chapter.declarations()
 
 # %% tags=["hide-input"]
 # fmt: off
-QUICK = SimpleNamespace(
-    # settings of the KAN: hidden units, grid intervals, order; the others are matched to each
-    symbolic=dict(seeds=5, settings=((5, 5, 3),), rates=(0.01, 0.03), train=800, held_back=200, test=1000,
-                  batch=128, steps=700),
-    classes=dict(splits=6, seeds=2, hidden=dict.fromkeys(SETS, 3) | dict(digits=6), rates=(0.003, 0.01),
-                 batch=128, steps=200, most=6000),
-    timing=dict(repetitions=5, warm_up=20, steps=20, batch=256),
-    squares=dict(seeds=3, grids=(5, 10, 20, 40), train=4000, test=4000),
-    rate=dict(seeds=4, grids=(3, 5, 10), train=4000, test=1000, batch=128, steps=800, lr=0.02, lbfgs=False),
-)
-SMOKE = SimpleNamespace(
-    symbolic=QUICK.symbolic | dict(seeds=2, train=128, held_back=50, test=50, steps=3),
-    classes=QUICK.classes | dict(splits=2, seeds=2, steps=3),
-    timing=QUICK.timing | dict(repetitions=2, warm_up=1, steps=2),
-    squares=QUICK.squares | dict(seeds=2, grids=(5, 10), train=500, test=100),
-    rate=QUICK.rate | dict(seeds=2, grids=(3, 5), train=200, test=100, steps=3),
-)
-PAPER = SimpleNamespace(
-    symbolic=QUICK.symbolic | dict(seeds=5, rates=(0.001, 0.01, 0.03, 0.1), steps=5000, settings=(
-        (5, 5, 3), (5, 3, 3), (5, 10, 3), (5, 20, 3), (5, 5, 2), (5, 5, 5), (2, 5, 3), (10, 5, 3))),
-    classes=QUICK.classes | dict(seeds=5, rates=(0.001, 0.003, 0.01, 0.03), steps=2000),
-    timing=QUICK.timing | dict(steps=200),
-    squares=QUICK.squares | dict(seeds=10, grids=(5, 10, 20, 50)),
-    rate=QUICK.rate | dict(seeds=6, grids=(3, 5, 10, 20, 50), steps=500, lbfgs=True),
+sizes = chapter.sizes(
+    quick=dict(
+        formulas=4,  # of the list below
+        # settings of the KAN: hidden units, grid intervals, order; the others are matched to each
+        symbolic=dict(seeds=5, settings=((5, 5, 3),), rates=(0.01, 0.03), train=800, held_back=200, test=1000,
+                      batch=128, steps=700),
+        sets={  # inputs, classes, hidden units of the KAN
+            "digits": (64, 10, 6), "breast cancer": (30, 2, 3), "wine": (13, 3, 3), "iris": (4, 3, 3)},
+        classes=dict(splits=6, seeds=2, rates=(0.003, 0.01), batch=128, steps=200, most=6000),
+        timing=dict(repetitions=5, warm_up=20, steps=20, batch=256),
+        squares=dict(dimensions=(1, 2, 4), seeds=3, grids=(5, 10, 20, 40), train=4000, test=4000),
+        rate=dict(dimensions=(1, 4), seeds=4, grids=(3, 5, 10), train=4000, test=1000, batch=128, steps=800, lr=0.02,
+                  lbfgs=False),
+    ),
+    smoke=dict(
+        symbolic=dict(seeds=2, train=128, held_back=50, test=50, steps=3),
+        classes=dict(splits=2, seeds=2, steps=3), timing=dict(repetitions=2, warm_up=1, steps=2),
+        squares=dict(seeds=2, grids=(5, 10), train=500, test=100),
+        rate=dict(seeds=2, grids=(3, 5), train=200, test=100, steps=3),
+    ),
+    paper=dict(
+        formulas=18, sets={"MNIST": (784, 10, 3)},
+        symbolic=dict(seeds=5, rates=(0.001, 0.01, 0.03, 0.1), steps=5000, settings=(
+            (5, 5, 3), (5, 3, 3), (5, 10, 3), (5, 20, 3), (5, 5, 2), (5, 5, 5), (2, 5, 3), (10, 5, 3))),
+        classes=dict(seeds=5, rates=(0.001, 0.003, 0.01, 0.03), steps=2000), timing=dict(steps=200),
+        squares=dict(dimensions=(1, 2, 4, 8), seeds=10, grids=(5, 10, 20, 50)),
+        rate=dict(dimensions=(1, 2, 4, 8), seeds=6, grids=(3, 5, 10, 20, 50), steps=500, lbfgs=True),
+    ),
 )
 # fmt: on
-sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
 ONE_RATE = 0.03  # of the controls
 
 
 def tensor(array, dtype=torch.float32):
-    return torch.as_tensor(np.asarray(array), dtype=dtype, device=device)
+    return torch.as_tensor(np.asarray(array), dtype=dtype, device=chapter.device)
 
 
-def ranked(estimates, rank, largest=True):
-    """The rank-th largest (smallest) value, lower end and upper end of several estimates."""
-
-    def end(name):
-        return sorted((getattr(e, name) for e in estimates), reverse=largest)[rank - 1]
-
-    order = f"number {rank} from {'above' if largest else 'below'} of {len(estimates)}"
+def most(by_name, largest=True):
+    """What more than 70 % of several estimates reach: 3 of 4, and of their lower and upper ends likewise."""
+    rank = math.floor(0.7 * len(by_name)) + 1
+    ends = {name: [getattr(e, name) for e in by_name.values()] for name in ("value", "low", "high")}
+    order = f"number {rank} from {'above' if largest else 'below'} of {len(by_name)}"
     return estimate.Estimate(
-        *(end(name) for name in ("value", "low", "high")),
-        n=min(e.n for e in estimates),
+        **{name: sorted(values, reverse=largest)[rank - 1] for name, values in ends.items()},
+        n=min(e.n for e in by_name.values()),
         method=f"{order}: of the values, of the lower and of the upper ends",
-        tolerance=max(e.tolerance for e in estimates),
+        tolerance=max(e.tolerance for e in by_name.values()),
     )
 
 
@@ -295,9 +180,8 @@ def kan(widths, grid, order, leading=()):
 
 
 def perceptron(widths, activation, leading=()):
-    layers = [
-        part for i, o in zip(widths, widths[1:], strict=False) for part in (Affine(i, o, leading=leading), activation())
-    ]
+    pairs = zip(widths, widths[1:], strict=False)
+    layers = [part for i, o in pairs for part in (Affine(i, o, leading=leading), activation())]
     return nn.Sequential(*layers[:-1])
 
 
@@ -315,35 +199,34 @@ def closest(count, target):
     return min((width, width + 1), key=lambda w: abs(count(w) - target))
 
 
-def networks(inputs, hidden, outputs, grid, order, *, layers):
+def networks(inputs, outputs, hidden, grid, order, *, layers):
     """name -> (builder, parameters by the counter): a KAN and the MLPs that match it."""
     widths = (inputs, hidden, outputs)
-    target = kan_parameters(widths, grid, order)
+    target = library.kan_parameters(widths, grid, order)
 
-    def plain(h):
-        return (inputs, *[h] * layers, outputs)
+    def equal(count, target, layers=layers):
+        """Widths with hidden layers of one size whose count is closest to the target."""
+        width = closest(lambda h: count((inputs, *[h] * layers, outputs)), target)
+        return (inputs, *[width] * layers, outputs)
 
-    def splined(layers):
-        widths = closest(lambda h: spline_mlp_parameters((inputs, *[h] * layers, outputs), grid, order), target)
-        widths = (inputs, *[widths] * layers, outputs)
-        return partial(spline_mlp, widths, grid, order), spline_mlp_parameters(widths, grid, order)
+    def counted(widths):
+        return library.spline_mlp_parameters(widths, grid, order)
 
-    equal = plain(closest(lambda h: mlp_parameters(plain(h)), target))
-    costly = plain(closest(lambda h: mlp_flops(plain(h)), kan_flops(widths, grid, order)))
-    return {
-        "KAN": (partial(kan, widths, grid, order), target),
-        **{n: (partial(perceptron, equal, a), mlp_parameters(equal)) for n, a in ACTIVATIONS.items()},
-        "B-spline MLP": splined(1),
-        "two spline layers": splined(2),
-        "MLP, equal FLOPs": (partial(perceptron, costly, nn.GELU), mlp_parameters(costly)),
-    }
+    plain = equal(library.mlp_parameters, target)
+    costly = equal(library.mlp_flops, library.kan_flops(widths, grid, order))
+    found = {"KAN": (partial(kan, widths, grid, order), target)}
+    for name, activation in ACTIVATIONS.items():
+        found[name] = partial(perceptron, plain, activation), library.mlp_parameters(plain)
+    for name, depth in (("B-spline MLP", 1), ("two spline layers", 2)):
+        splined = equal(counted, target, depth)
+        found[name] = partial(spline_mlp, splined, grid, order), counted(splined)
+    found["MLP, equal FLOPs"] = partial(perceptron, costly, nn.GELU), library.mlp_parameters(costly)
+    return found
 
 
-classes_of = {"digits": (64, 10), "breast cancer": (30, 2), "wine": (13, 3), "iris": (4, 3), "MNIST": (784, 10)}
-matched = {"formula": networks(2, *sizes.symbolic["settings"][0][:1], 1, *sizes.symbolic["settings"][0][1:], layers=2)}
-for name in SETS:
-    inputs, outputs = classes_of[name]
-    matched[name] = networks(inputs, sizes.classes["hidden"][name], outputs, 5, 3, layers=1)
+matched = {"formula": networks(2, 1, *sizes.symbolic["settings"][0], layers=2)}
+for name, widths in sizes.sets.items():
+    matched[name] = networks(*widths, 5, 3, layers=1)
 print(f"{'task':14s}{'network':18s}{'counted':>8s}{'trained':>8s}")
 for task, nets in matched.items():
     for name, (build, counted) in nets.items():
@@ -360,7 +243,7 @@ for task, nets in matched.items():
 def stacked(build, starts):
     """One network per start value, as one module with stacked parameters."""
     singles = [build_seeded(build, s) for s in starts]
-    return stack(singles, build(leading=(len(starts),))).to(device)
+    return library.stack(singles, build(leading=(len(starts),))).to(chapter.device)
 
 
 def start(*key):
@@ -372,7 +255,7 @@ def fit(net, loss, batches, steps, rates):
 
     loss: (net, indices) -> one number per network.
     """
-    rates = torch.as_tensor(rates, dtype=torch.float32, device=device).expand(len(next(net.parameters())))
+    rates = torch.as_tensor(rates, dtype=torch.float32, device=chapter.device).expand(len(next(net.parameters())))
     state = [
         (p, torch.zeros_like(p), torch.zeros_like(p), rates.to(p).view(-1, *[1] * (p.ndim - 1)))
         for p in net.parameters()
@@ -391,27 +274,25 @@ def fit(net, loss, batches, steps, rates):
                 p.addcdiv_(rate * m, v.sqrt().add_(1e-8 * root), value=-decay * root / (1 - 0.9**step))
 
 
-def picker(x, y):
-    """Indices (S, B) -> the points x (S, n, d) and targets y (S, n) they stand for."""
-    first = torch.arange(len(x), device=device).unsqueeze(1) * x.shape[1]
+def minibatch_loss(x, y, of):
+    """(net, indices (S, B)) -> mean over the batch of ``of(outputs, targets)``, for points x (S, n, d), targets y (S, n)."""
+    first = torch.arange(len(x), device=chapter.device).unsqueeze(1) * x.shape[1]
     flat_x, flat_y = x.flatten(0, 1), y.flatten()
 
-    def pick(indices):
-        chosen = (indices.to(device) + first).flatten()
-        batch = flat_x.index_select(0, chosen).view(*indices.shape, -1)
-        return batch, flat_y.index_select(0, chosen).view(indices.shape)
-
-    return pick
-
-
-def squared_error(x, y):
-    pick = picker(x, y)
-
     def loss(net, indices):
-        batch, target = pick(indices)
-        return (net(batch).squeeze(-1) - target).square().mean(1)
+        chosen = (indices.to(chapter.device) + first).flatten()
+        batch = flat_x.index_select(0, chosen).view(*indices.shape, -1)
+        return of(net(batch), flat_y.index_select(0, chosen).view(indices.shape)).mean(1)
 
     return loss
+
+
+def squared_error(outputs, y):
+    return (outputs.squeeze(-1) - y).square()
+
+
+def cross_entropy(scores, y):
+    return nn.functional.cross_entropy(scores.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
 
 
 # %% [markdown]
@@ -427,8 +308,10 @@ def squared_error(x, y):
 # %% tags=["hide-input"]
 FUNCTIONS = {
     "elliptic F": special.ellipkinc,
-    "elliptic E": special.ellipeinc,
     "Bessel J'": special.jvp,
+    "exp(sin πx + y²)": lambda x, y: np.exp(np.sin(np.pi * x) + y**2),
+    "x y": lambda x, y: x * y,
+    "elliptic E": special.ellipeinc,
     "Bessel Y'": special.yvp,
     "Bessel K'": special.kvp,
     "Bessel I'": special.ivp,
@@ -441,60 +324,46 @@ FUNCTIONS = {
     "harmonic 2,2": lambda x, y: np.sin(np.pi * x) ** 2 * np.cos(4 * np.pi * y),
     "2^x / Γ(x+1)": lambda x, y: 2**x / special.gamma(x + 1),
     "GELU": lambda x, y: (8 * x - 4) * special.ndtr(8 * x - 4),
-    "exp(sin πx + y²)": lambda x, y: np.exp(np.sin(np.pi * x) + y**2),
-    "x y": lambda x, y: x * y,
     "sin πx / (1 + y)": lambda x, y: np.sin(np.pi * x) / (1 + y),
 }
+FORMULAS = list(FUNCTIONS)[: sizes.formulas]
 
 
 # %%
-def symbolic_data(s, seeds):
-    """x (S, n, 2) in [-1, 1] and standardised y (S, n), formulas first, then seeds; training points first."""
-    xs, ys = [], []
-    for formula in FORMULAS:
-        for i in seeds:
-            rng = numpy_generator(i, formula, "points")
-            x = rng.random((s["train"] + s["held_back"] + s["test"], 2))
-            if "Bessel" in formula:
-                x[:, 1] = 0.05 + 0.95 * x[:, 1]
-            y = FUNCTIONS[formula](*x.T)
-            known = y[: s["train"] + s["held_back"]]
-            xs.append(2 * x - 1)
-            ys.append((y - known.mean()) / known.std())
-    return tensor(xs), tensor(ys)
-
-
-@dataclass
-class Run:
-    """One training of a stack: errors (formulas, seeds) on held-back and on test points, seconds per step."""
-
-    lr: float
-    held_back: np.ndarray
-    test: np.ndarray
-    seconds: float
-
-
 s, symbolic_seeds = sizes.symbolic, chapter.seeds(sizes.symbolic["seeds"])
-x, y = symbolic_data(s, symbolic_seeds)
 networks_of_stack = [(f, i) for f in FORMULAS for i in symbolic_seeds]
+xs, ys = [], []  # training points first
+for formula, i in networks_of_stack:
+    rng = numpy_generator(i, formula, "points")
+    points = rng.random((s["train"] + s["held_back"] + s["test"], 2))
+    if "Bessel" in formula:
+        points[:, 1] = 0.05 + 0.95 * points[:, 1]
+    values = FUNCTIONS[formula](*points.T)
+    known = values[: s["train"] + s["held_back"]]
+    xs.append(2 * points - 1)
+    ys.append((values - known.mean()) / known.std())
+x, y = tensor(xs), tensor(ys)  # (S, n, 2) in [-1, 1] and standardised (S, n)
 
 
 def run(name, build, lr, *, change=lambda net: None, factor=1.0):
-    """Train one network per formula and seed; ``change`` alters the networks before, ``factor`` the inputs."""
+    """Train one network per formula and seed: errors (formulas, seeds) on held-back and test points, seconds per step.
+
+    ``change`` alters the networks before training, ``factor`` the inputs.
+    """
     net = stacked(build, [start(i, f, name) for f, i in networks_of_stack])
     change(net)
     shuffles = [torch_generator(i, f, "batches") for f, i in networks_of_stack]
     batches = Minibatches(shuffles, s["train"], s["batch"])
-    loss = squared_error(factor * x[:, : s["train"]], y[:, : s["train"]])
+    loss = minibatch_loss(factor * x[:, : s["train"]], y[:, : s["train"]], squared_error)
     began = perf_counter()
     fit(net, loss, batches, s["steps"], lr)
     seconds = (perf_counter() - began) / s["steps"]
     with torch.no_grad():
-        square = (net(factor * x[:, s["train"] :]).squeeze(-1) - y[:, s["train"] :]).square()
+        square = squared_error(net(factor * x[:, s["train"] :]), y[:, s["train"] :])
     held_back, test = square.split([s["held_back"], s["test"]], 1)
     shape = len(FORMULAS), len(symbolic_seeds)
     held_back, test = (e.mean(1).sqrt().double().cpu().numpy().reshape(shape) for e in (held_back, test))
-    return Run(lr, held_back, test, seconds)
+    return SimpleNamespace(lr=lr, held_back=held_back, test=test, seconds=seconds)
 
 
 def chosen(runs):
@@ -505,11 +374,14 @@ def chosen(runs):
 
 runs = {name: [] for name in ("KAN", *ACTIVATIONS, "B-spline MLP")}
 for hidden, grid, order in s["settings"]:
-    offered = networks(2, hidden, 1, grid, order, layers=2)
+    offered = networks(2, 1, hidden, grid, order, layers=2)
     for name, done in runs.items():
         done += [run(name, offered[name][0], lr) for lr in s["rates"]]
-runs["MLP"] = [r for a in ACTIVATIONS for r in runs[a]]
-error = {name: chosen(runs[name]) for name in ("KAN", "MLP", "B-spline MLP")}
+# the first setting at the controls' learning rate
+at_one = {name: [next(r for r in done if r.lr == ONE_RATE)] for name, done in runs.items()}
+for family in (runs, at_one):
+    family["MLP"] = [r for a in ACTIVATIONS for r in family[a]]
+error, plain = ({n: chosen(family[n]) for n in ("KAN", "MLP", "B-spline MLP")} for family in (runs, at_one))
 
 
 # %% [markdown]
@@ -521,25 +393,20 @@ error = {name: chosen(runs[name]) for name in ("KAN", "MLP", "B-spline MLP")}
 def without_splines(net):
     """Only silu is left: w_s = 0, neither w_s nor the splines are trained."""
     for layer in net:
-        layer.scale.data.zero_()
-        layer.scale.requires_grad_(False)
+        nn.init.zeros_(layer.scale).requires_grad_(False)
         layer.coefficients.requires_grad_(False)
 
 
-def with_frozen_splines(net):
-    net[0].coefficients.requires_grad_(False)
+def at_one_rate(name, **altered):
+    """Test errors (formulas, seeds) at the controls' learning rate."""
+    return run(name, matched["formula"][name][0], ONE_RATE, **altered).test
 
 
-first = matched["formula"]
-silu_only = run("KAN", first["KAN"][0], ONE_RATE, change=without_splines).test
-off_grid = run("KAN", first["KAN"][0], ONE_RATE, factor=3.0).test
-frozen = run("B-spline MLP", first["B-spline MLP"][0], ONE_RATE, change=with_frozen_splines).test
-costly = run("MLP, equal FLOPs", first["MLP, equal FLOPs"][0], ONE_RATE).test
-deep = run("two spline layers", first["two spline layers"][0], ONE_RATE).test
-# the same networks untouched: the first setting, at the controls' learning rate
-at_one = {n: next(r for r in done if r.lr == ONE_RATE) for n, done in runs.items() if n != "MLP"}
-at_one["MLP"] = [at_one[a] for a in ACTIVATIONS]
-plain = {n: chosen(r if isinstance(r, list) else [r]) for n, r in at_one.items()}
+silu_only = at_one_rate("KAN", change=without_splines)
+off_grid = at_one_rate("KAN", factor=3.0)
+frozen = at_one_rate("B-spline MLP", change=lambda net: net[0].coefficients.requires_grad_(False))
+costly = at_one_rate("MLP, equal FLOPs")
+deep = at_one_rate("two spline layers")
 
 
 def differences(a, b):
@@ -548,42 +415,32 @@ def differences(a, b):
     return {f: estimate.paired_difference(p, q) for f, p, q in pairs}
 
 
-def most(by_name, largest=True):
-    return ranked(list(by_name.values()), MOST[len(by_name)], largest)
-
-
 better = differences(error["MLP"], error["KAN"])
-equal_flops = differences(costly, plain["KAN"])
-chapter.measure("c1", **{MANY: most(better)}, **better, **{f"{f}, equal FLOPs": e for f, e in equal_flops.items()})
+chapter.measure("c1", most=most(better), formula=better, equal_flops=differences(costly, plain["KAN"]))
 for control, measured in {
     "silu-only": differences(silu_only, plain["MLP"]),
     "frozen-splines": differences(frozen, plain["B-spline MLP"]),
     "grid-in-use": {f: estimate.paired_ratio(a, b) for f, a, b in zip(FORMULAS, off_grid, plain["KAN"], strict=True)},
 }.items():
-    chapter.measure(control, **{MANY: most(measured)}, **measured)
+    chapter.measure(control, most=most(measured), formula=measured)
 
 # %% tags=["hide-input"]
-with figures.figure(size=(max(8.5, 1.4 * len(FORMULAS)), 3.6)) as (fig, ax):
-    columns = {"formula": [], "network": [], "seed": [], "RMSE": []}
-    shown = error | {"KAN, silu only": silu_only, "frozen splines": frozen}
-    for j, (name, values) in enumerate(shown.items()):
-        at = np.arange(len(FORMULAS)) + 0.15 * (j - 2)
-        ax.plot(np.repeat(at, values.shape[1]), values.ravel(), figures.MARKERS[j], ms=4, alpha=0.6,
-                color=figures.PALETTE[j], label=name)  # fmt: skip
-        figures.fill(columns, np.array(FORMULAS)[:, None], name, np.array(symbolic_seeds)[None], values)
-    ax.set_xticks(range(len(FORMULAS)), FORMULAS)
-    ax.set(yscale="log", ylabel="test RMSE / std of target")
-    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    figure_1 = chapter.figure(
-        fig,
-        "Test error of each seed's network with about equally many parameters, learning rates chosen on held-back "
-        "points. The last two are controls at one learning rate: a KAN with silu only, and a B-spline MLP whose splines "
-        "are not trained.",
-        "Test errors on a logarithmic axis, formula by formula: KAN, MLP and B-spline MLP, and two controls in which the "
-        "splines are absent or not trained.",
-        columns,
-    )
-figure_1
+drawn = error | {"KAN, silu only": silu_only, "frozen splines": frozen}
+chapter.figure(
+    table(
+        ("formula", "network", "seed", "RMSE"),
+        [(np.array(FORMULAS)[:, None], name, symbolic_seeds, values) for name, values in drawn.items()],
+    ),
+    Points("formula", "RMSE", by="network", spread=0.15),
+    size=(max(7.0, 1.4 * len(FORMULAS)), 3.6),
+    yscale="log",
+    ylabel="test RMSE / std of target",
+    caption="Test error of each seed's network with about equally many parameters, learning rates chosen on held-back "
+    "points. The last two are controls at one learning rate: a KAN with silu only, and a B-spline MLP whose splines "
+    "are not trained.",
+    alt="Test errors on a logarithmic axis, formula by formula: KAN, MLP and B-spline MLP, and two controls in which the "
+    "splines are absent or not trained.",
+)
 
 # %% [markdown]
 # ## Classification
@@ -598,17 +455,13 @@ figure_1
 s = sizes.classes
 
 
-def labelled(name):
-    """Inputs (n, d) and classes (n,)."""
-    if name == "MNIST":
-        pixels, labels = idx.images(chapter.data(fetch("MNIST")))
-        return pixels[: s["most"]].astype(float), labels[: s["most"]].astype(int)
-    return getattr(datasets, "load_" + name.replace(" ", "_"))(return_X_y=True)
-
-
 def split_data(name, splits):
     """Inputs (splits, n, d), each in an order of its own and scaled by its training part; classes; its size."""
-    inputs, labels = labelled(name)
+    if name == "MNIST":
+        pixels, labels = idx.images(chapter.data(fetch("MNIST")))
+        inputs, labels = pixels[: s["most"]].astype(float), labels[: s["most"]].astype(int)
+    else:
+        inputs, labels = getattr(datasets, "load_" + name.replace(" ", "_"))(return_X_y=True)
     train, xs, ys = round(0.7 * len(labels)), [], []
     for i in splits:
         order = numpy_generator(i, name, "split").permutation(len(labels))
@@ -617,17 +470,6 @@ def split_data(name, splits):
         xs.append(np.tanh((z - known.mean(0)) / np.where(spread > 0, spread, 1) / 2).astype(np.float32))
         ys.append(labels[order])
     return tensor(xs), tensor(ys, torch.long), train
-
-
-def cross_entropy(x, y):
-    pick = picker(x, y)
-
-    def loss(net, indices):
-        batch, target = pick(indices)
-        scores = net(batch).flatten(0, 1)
-        return nn.functional.cross_entropy(scores, target.flatten(), reduction="none").view(indices.shape).mean(1)
-
-    return loss
 
 
 def scores_of(net, x):
@@ -640,14 +482,14 @@ def classifiers(build, x, y, keys, rates):
     """One network per key, trained on x (S, n, d), y (S, n)."""
     net = stacked(build, [start(*key) for key in keys])
     batches = Minibatches([torch_generator(*key, "batches") for key in keys], x.shape[1], s["batch"])
-    fit(net, cross_entropy(x, y), batches, s["steps"], rates)
+    fit(net, minibatch_loss(x, y, cross_entropy), batches, s["steps"], rates)
     return net
 
 
 CLASSIFIERS = {"KAN": "KAN", "MLP": "MLP, ReLU", "B-spline MLP": "B-spline MLP"}
 split_seeds = chapter.seeds(s["splits"])
 accuracy = {name: {} for name in CLASSIFIERS}  # set -> (splits, seeds)
-for name in SETS:
+for name in sizes.sets:
     x, y, train = split_data(name, split_seeds)
     tuning = round(0.8 * train)
     for label, source in CLASSIFIERS.items():
@@ -658,8 +500,7 @@ for name in SETS:
         first_x, first_y = (part[:1].expand(len(rates), *part.shape[1:]) for part in (x, y))
         tuned = keys[: s["seeds"]] * len(s["rates"])
         net = classifiers(build, first_x[:, :tuning], first_y[:, :tuning], tuned, rates)
-        scores, truth = scores_of(net, first_x[:, tuning:train]), first_y[:, tuning:train]
-        losses = nn.functional.cross_entropy(scores.flatten(0, 1), truth.flatten(), reduction="none")
+        losses = cross_entropy(scores_of(net, first_x[:, tuning:train]), first_y[:, tuning:train])
         best = s["rates"][losses.view(len(s["rates"]), -1).mean(1).argmin().item()]
         each_x, each_y = (part.repeat_interleave(s["seeds"], 0) for part in (x, y))
         net = classifiers(build, each_x[:, :train], each_y[:, :train], keys, best)
@@ -685,53 +526,39 @@ def nested(values, method):
 
 def accuracy_gap(a, b):
     """set -> estimate of the accuracy of a minus that of b; and pooled over the sets."""
-    gaps = np.stack([accuracy[a][name] - accuracy[b][name] for name in SETS])
-    each = {name: nested(g[None], "mean of paired differences") for name, g in zip(SETS, gaps, strict=True)}
+    gaps = np.stack([accuracy[a][name] - accuracy[b][name] for name in sizes.sets])
+    each = {name: nested(g[None], "mean of paired differences") for name, g in zip(sizes.sets, gaps, strict=True)}
     return each, nested(gaps, "mean over sets of paired differences")
 
 
 each, pooled = accuracy_gap("MLP", "KAN")
-chapter.measure(
-    "c2",
-    pooled=pooled,
-    **{
-        "sets on which the KAN is better": estimate.exact(
-            sum(e.high < 0 for e in each.values()), n=len(SETS), tolerance=0.5, method="count of sets"
-        ),
-        MANY_SETS: most(each),
-    },
-    **each,
-)
+losses = estimate.exact(sum(e.high < 0 for e in each.values()), n=len(each), tolerance=0.5, method="count of sets")
+chapter.measure("c2", pooled=pooled, kan_better=losses, most=most(each), data_set=each)
 each, pooled = accuracy_gap("B-spline MLP", "MLP")
 against = differences(error["B-spline MLP"], error["KAN"])
 chapter.measure(
     "c3",
-    **{f"log10 error, {MANY}": most(against, largest=False)},
-    accuracy=pooled,
-    **{f"log10 error, {f}": e for f, e in against.items()},
-    **{f"log10 error, {f}, two spline layers": e for f, e in differences(deep, plain["KAN"]).items()},
-    **{f"accuracy, {name}": e for name, e in each.items()},
+    most=most(against, largest=False),
+    pooled=pooled,
+    formula=against,
+    two_layers=differences(deep, plain["KAN"]),
+    data_set=each,
 )
 
 # %% tags=["hide-input"]
-with figures.figure(size=(8, 3.2)) as (fig, ax):
-    columns = figures.grouped_bars(
-        ax,
-        {
-            label: {name: nested(values[None], "mean") for name, values in by_set.items()}
-            for label, by_set in accuracy.items()
-        },
-    )
-    ax.set(ylabel="test accuracy", ylim=(max(0, min(columns["low"]) - 0.05), 1))
-    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    figure_2 = chapter.figure(
-        fig,
-        "Test accuracy of networks with about equally many parameters: mean over splits and seeds, with 95 % intervals. "
-        "The axis does not start at zero.",
-        "Bars of test accuracy of KAN, MLP and B-spline MLP for each data set, with intervals.",
-        columns,
-    )
-figure_2
+bars = table(
+    ("data set", "network", "accuracy", "low", "high"),
+    [(list(sizes.sets), label, [nested(v[None], "mean") for v in found.values()]) for label, found in accuracy.items()],
+)
+chapter.figure(
+    bars,
+    Bars("data set", "accuracy", by="network", interval=("low", "high")),
+    ylim=(max(0, bars["low"].min() - 0.05), 1),
+    ylabel="test accuracy",
+    caption="Test accuracy of networks with about equally many parameters: mean over splits and seeds, with 95 % intervals. "
+    "The axis does not start at zero.",
+    alt="Bars of test accuracy of KAN, MLP and B-spline MLP for each data set, with intervals.",
+)
 
 # %% [markdown]
 # ## Time of a training step
@@ -747,7 +574,7 @@ s = sizes.timing
 
 def stepper(build, inputs, outputs, *key):
     """A function that makes one training step."""
-    net = build_seeded(build, start(*key)).to(device)
+    net = build_seeded(build, start(*key)).to(chapter.device)
     optimiser = Adam(net.parameters(), lr=1e-3, fused=True)
     rng = numpy_generator(*key, "batch")
     batch = tensor(rng.uniform(-1, 1, (s["batch"], inputs)))
@@ -757,7 +584,7 @@ def stepper(build, inputs, outputs, *key):
         optimiser.zero_grad()
         (net(batch) - target).square().mean().backward()
         optimiser.step()
-        if device.type == "cuda":
+        if chapter.device.type == "cuda":
             torch.cuda.synchronize()
 
     return step
@@ -773,46 +600,40 @@ def seconds_per_step(step, count):
 
 
 TIMED = ("KAN", "MLP, ReLU", "MLP, equal FLOPs")
-ratios, seconds = {}, {}
-for pair in PAIRS:
-    inputs, outputs = (2, 1) if pair == "formula" else classes_of[pair]
-    steps = {n: stepper(matched[pair][n][0], inputs, outputs, *chapter.seeds(1), pair, n) for n in TIMED}
-    for step in steps.values():
+ratios = {"equal parameters": {}, "equal FLOPs": {}}
+for task in matched:
+    inputs, outputs, *_ = sizes.sets.get(task, (2, 1))
+    steps = [stepper(matched[task][n][0], inputs, outputs, *chapter.seeds(1), task, n) for n in TIMED]
+    for step in steps:
         seconds_per_step(step, s["warm_up"])
-    rows = [{n: seconds_per_step(f, s["steps"]) for n, f in steps.items()} for _ in range(s["repetitions"])]
-    kan_seconds, mlp_seconds, costly_seconds = ([row[n] for row in rows] for n in TIMED)
-    ratios[pair] = estimate.timed(estimate.paired_ratio(kan_seconds, mlp_seconds))
-    ratios[f"{pair}, equal FLOPs"] = estimate.timed(estimate.paired_ratio(kan_seconds, costly_seconds))
-whole = at_one["KAN"].seconds / at_one["MLP, ReLU"].seconds
+    rows = [[seconds_per_step(step, s["steps"]) for step in steps] for _ in range(s["repetitions"])]
+    kan_seconds, *others = zip(*rows, strict=True)
+    for by_task, other in zip(ratios.values(), others, strict=True):
+        by_task[task] = estimate.timed(estimate.paired_ratio(kan_seconds, other))
+whole = at_one["KAN"][0].seconds / at_one["MLP, ReLU"][0].seconds
 whole = estimate.timed(estimate.exact(whole, tolerance=whole, method="ratio of two trainings"))
-if FULL and device.type != "cuda":
+if chapter.full and chapter.device.type != "cuda":
     chapter.not_tested("c4", "the criterion for the paper's sizes asks for a GPU, and none was there")
 else:
-    chapter.measure("c4", **ratios, **{"formula, whole stack": whole})
+    equal_parameters, equal_flops = ratios.values()
+    chapter.measure("c4", equal_parameters=equal_parameters, equal_flops=equal_flops, whole_stack=whole)
 
 # %% tags=["hide-input"]
-with figures.figure(size=(8, 3.2)) as (fig, ax):
-    columns = figures.grouped_bars(
-        ax,
-        {
-            "equal parameters": {p: ratios[p] for p in PAIRS},
-            "equal FLOPs": {p: ratios[f"{p}, equal FLOPs"] for p in PAIRS},
-        },
-    )
-    for bound in (1.36, 100):
-        ax.axhline(bound, color="gray", ls=":")
-        ax.annotate(f"{bound:g}", (len(PAIRS) - 0.45, bound), xytext=(0, 2), textcoords="offset points")
-    ax.set(yscale="log", ylabel="time per step, KAN / MLP", ylim=(0.2, 150), xlim=(-0.6, len(PAIRS) - 0.05))
-    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    figure_3 = chapter.figure(
-        fig,
-        "Time of a training step, KAN / MLP, single networks, with 95 % intervals over repetitions. The dotted lines are "
-        "the paper's range, 1.36 to 100. Times differ from machine to machine.",
-        "Bars of the ratio of times per step for each task, at equal parameters and at equal FLOPs, on a logarithmic "
-        "axis with the paper's range marked.",
-        columns,
-    )
-figure_3
+chapter.figure(
+    table(
+        ("task", "compared at", "ratio", "low", "high"),
+        [(list(matched), name, list(by_task.values())) for name, by_task in ratios.items()],
+    ),
+    Level((1.36, 100), "the paper's range"),
+    Bars("task", "ratio", by="compared at", interval=("low", "high")),
+    yscale="log",
+    ylim=(0.2, 150),
+    ylabel="time per step, KAN / MLP",
+    caption="Time of a training step, KAN / MLP, single networks, with 95 % intervals over repetitions. Shaded is "
+    "the paper's range, 1.36 to 100. Times differ from machine to machine.",
+    alt="Bars of the ratio of times per step for each task, at equal parameters and at equal FLOPs, on a logarithmic "
+    "axis with the paper's range marked.",
+)
 
 # %% [markdown]
 # ## The promised rate
@@ -835,7 +656,7 @@ def least_squares_errors(dimension, grid, i):
     """Test errors of the best one-layer KAN for each target."""
     rng = numpy_generator(i, dimension, "rate points")
     x = rng.random((s["train"] + s["test"], dimension))
-    features = spline_features(tensor(x, torch.float64).mT, grid, 3, 0.0, 1.0)  # (d, G + 3, points)
+    features = library.spline_features(tensor(x, torch.float64).mT, grid, 3, 0.0, 1.0)  # (d, G + 3, points)
     features = features.flatten(0, 1).T.cpu().numpy()
     targets = np.stack([f(x) for f in TARGETS.values()], 1)
     known = slice(s["train"])
@@ -846,7 +667,7 @@ def least_squares_errors(dimension, grid, i):
 square_seeds = chapter.seeds(s["seeds"])
 squares = {  # (targets, seeds, grids)
     d: np.array([[least_squares_errors(d, g, i) for g in s["grids"]] for i in square_seeds]).transpose(2, 0, 1)
-    for d in DIMENSIONS
+    for d in s["dimensions"]
 }
 
 # %% [markdown]
@@ -862,17 +683,17 @@ rate_seeds = chapter.seeds(s["seeds"])
 
 def rate_data(dimension):
     """x (2 S, n, d) in [-1, 1] and y (2 S, n): the additive target for every seed, then the mixture."""
-    xs, ys = [], {"additive": [], "mixture": []}
+    xs, additive, mixture = [], [], []
     for i in rate_seeds:
         rng = numpy_generator(i, dimension, "trained rate points")
         x = rng.random((s["train"] + s["test"], dimension))
         w = rng.normal(size=(dimension, 8))
         a, b = rng.normal(size=8) / 8**0.5, rng.uniform(0, 2 * np.pi, 8)
         xs.append(2 * x - 1)
-        ys["additive"].append(TARGETS["additive"](x))
-        ys["mixture"].append(np.sin(2 * np.pi * x @ (w / np.linalg.norm(w, axis=0)) + b) @ a)
+        additive.append(TARGETS["additive"](x))
+        mixture.append(np.sin(2 * np.pi * x @ (w / np.linalg.norm(w, axis=0)) + b) @ a)
     dtype = torch.float64 if s["lbfgs"] else torch.float32
-    return tensor(xs * 2, dtype), tensor(ys["additive"] + ys["mixture"], dtype)
+    return tensor(xs * 2, dtype), tensor(additive + mixture, dtype)
 
 
 def second_order(net, loss, steps):
@@ -897,49 +718,35 @@ def trained_errors(dimension, grid):
     known, new = slice(s["train"]), slice(s["train"], None)
     squares = []
     # a second-order method would couple the networks of a stack: one after the other then
-    for part in [[k] for k in range(len(keys))] if s["lbfgs"] else [range(len(keys))]:
-        part = list(part)
-        net, points, values = (stacked(build, [start(*keys[k]) for k in part]).to(x.dtype), x[part], y[part])
-        loss = squared_error(points[:, known], values[:, known])
+    for part in np.array_split(np.arange(len(keys)), len(keys) if s["lbfgs"] else 1):
+        net, points, values = stacked(build, [start(*keys[k]) for k in part]).to(x.dtype), x[part], y[part]
+        loss = minibatch_loss(points[:, known], values[:, known], squared_error)
         if s["lbfgs"]:
             second_order(net, loss, s["steps"])
         else:
             batches = [torch_generator(*keys[k], "batches") for k in part]
             fit(net, loss, Minibatches(batches, s["train"], s["batch"]), s["steps"], s["lr"])
         with torch.no_grad():
-            squares.append((net(points[:, new]).squeeze(-1) - values[:, new]).square().mean(1))
+            squares.append(squared_error(net(points[:, new]), values[:, new]).mean(1))
     return torch.cat(squares).sqrt().double().cpu().numpy().reshape(2, -1)
 
 
-trained = {  # (targets, seeds, grids)
-    d: np.stack([trained_errors(d, g) for g in s["grids"]], -1) for d in TRAINED_DIMENSIONS
-}
+# (targets, seeds, grids)
+trained = {d: np.stack([trained_errors(d, g) for g in s["grids"]], -1) for d in s["dimensions"]}
 
 
 # %%
-def exponents(grids, errors):
-    """Minus the slope of log error against log G, for each seed."""
-    return -estimate.slopes(np.log(grids), np.log(errors))
-
-
 in_squares, in_trained = sizes.squares["grids"], sizes.rate["grids"]
-chapter.measure(
-    "c5",
-    **{
-        f"{t}, d={d}": estimate.mean(exponents(in_squares, e[k]))
-        for k, t in enumerate(TARGETS)
-        for d, e in squares.items()
-    },
-    **{
-        f"trained, {t}, d={d}": estimate.mean(exponents(in_trained, e[k]))
-        for k, t in enumerate(("additive", "mixture"))
-        for d, e in trained.items()
-    },
+# exponents of each seed: minus the slope of log error against log G
+layer, network = (
+    [{d: -estimate.slopes(np.log(grids), np.log(e[k])) for d, e in errors.items()} for k in range(2)]
+    for grids, errors in ((in_squares, squares), (in_trained, trained))
 )
-by_additive, by_mixture = (exponents(in_trained, trained[4][k]) for k in range(2))
-if estimate.mean(by_additive).low > 3:
-    gap = estimate.paired_difference(by_additive, by_mixture)
-    chapter.measure("c5b", **{"mixture, d=4": estimate.mean(by_mixture), "additive - mixture, d=4": gap})
+means = [{d: estimate.mean(e) for d, e in found.items()} for found in (*layer, *network)]
+chapter.measure("c5", additive=means[0], gaussian=means[1], trained_additive=means[2], trained_mixture=means[3])
+if means[2][4].low > 3:
+    gap = estimate.paired_difference(network[0][4], network[1][4])
+    chapter.measure("c5b", mixture=means[3][4], gap=gap)
 else:
     chapter.not_tested(
         "c5b",
@@ -948,37 +755,29 @@ else:
     )
 
 # %% tags=["hide-input"]
-with figures.figure(columns=len(DIMENSIONS), size=(max(10, 2.8 * len(DIMENSIONS)), 3.2), sharey=True) as (fig, axes):
-    columns = {"dimension": [], "target": [], "parameters": [], "RMSE": []}
-    for ax, d in zip(axes, DIMENSIONS, strict=True):
-        counts = np.array([kan_parameters((d, 1), g, 3) for g in in_squares])
-        drawn = [(f"{t}, least squares", counts, squares[d][k]) for k, t in enumerate(TARGETS)]
-        if d in trained:
-            wide = np.array([kan_parameters((d, 5, 1), g, 3) for g in in_trained])
-            drawn += [(f"{t}, trained", wide, trained[d][k]) for k, t in enumerate(("additive", "mixture"))]
-        for j, (label, at, errors) in enumerate(drawn):
-            middle = np.exp(np.log(errors).mean(0))
-            ax.plot(at, middle, marker=figures.MARKERS[j], color=figures.PALETTE[j], label=label)
-            figures.fill(columns, d, label, at, middle)
-        ax.plot(counts, squares[d][0].mean(0)[0] * (in_squares[0] / np.array(in_squares)) ** 4.0, color="gray", ls=":",
-                label="$G^{-4}$")  # fmt: skip
-        ax.set(xscale="log", yscale="log", xlabel="parameters", title=f"d = {d}")
-        ax.set_xticks((20, 50, 100, 200, 500), ("20", "50", "100", "200", "500"))
-        ax.set_xticks((), minor=True)
-        ax.set_xlim(0.85 * min(counts), 1.2 * max(at))
-    axes[0].set(ylabel="test RMSE")
-    handles, labels = axes[0].get_legend_handles_labels()
-    fig.legend(handles, labels, fontsize="small", loc="outside right center")
-    figure_4 = chapter.figure(
-        fig,
-        "Error against parameters as the grid is refined, geometric means over seeds. The dotted line falls like $G^{-4}$ "
-        "from the first point of the additive target. For the networks trained with a hidden layer there is no such line.",
-        "For each dimension, errors of least-squares fits of a sum of univariate functions and of a Gaussian, with a line "
-        "of the promised slope, and errors of trained networks where they were run.",
-        columns,
-        explore=Explore(x="parameters", y=("RMSE",), by="target", choose="dimension", log="xy"),
-    )
-figure_4
+entries = []
+for d in squares:
+    intervals, parameters = np.array(in_squares), [library.kan_parameters((d, 1), g, 3) for g in in_squares]
+    for target, errors in zip(TARGETS, squares[d], strict=True):
+        middle = np.exp(np.log(errors).mean(0))
+        entries.append((f"d = {d}", f"{target}, least squares", intervals, parameters, middle))
+    promised = 0.3 * squares[d][0].mean(0)[0] * (intervals[0] / intervals) ** 4.0
+    entries.append((f"d = {d}", "G⁻⁴", intervals, parameters, promised))
+    parameters = [library.kan_parameters((d, 5, 1), g, 3) for g in in_trained]
+    for target, errors in zip(("additive", "mixture"), trained.get(d, ()), strict=False):
+        entries.append((f"d = {d}", f"{target}, trained", in_trained, parameters, np.exp(np.log(errors).mean(0))))
+chapter.figure(
+    table(("dimension", "target", "grid intervals", "parameters", "RMSE"), entries),
+    Lines("grid intervals", "RMSE", by="target", gray=["G⁻⁴"]),
+    panel="dimension",
+    xscale="log",
+    yscale="log",
+    ylabel="test RMSE",
+    caption="Error against the number of grid intervals, geometric means over seeds. The dotted line, drawn "
+    "below the additive target, falls like $G^{-4}$. For the networks trained with a hidden layer there is no such line.",
+    alt="For each dimension, errors of least-squares fits of a sum of univariate functions and of a Gaussian, with a line "
+    "of the promised slope, and errors of trained networks where they were run.",
+)
 
 # %% [markdown]
 # ## Verdict

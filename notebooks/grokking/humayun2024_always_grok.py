@@ -36,18 +36,19 @@ seed = 0
 
 # %% tags=["hide-input"]
 from functools import partial
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, figures
+from replib import estimate
 from replib.analysis.complexity import affine_maps, local_complexity, orthonormal_frame, preactivations
-from replib.chapter import Explore, begin
-from replib.claims import above, below, reported
-from replib.data import idx
+from replib.chapter import begin
+from replib.data import idx, modular
 from replib.data.registry import fetch
+from replib.figures import PALETTE, Level, Lines, Points, table
 from replib.models.mlp import mlp
-from replib.onset import DELAY, Onset, delay, onset
+from replib.onset import onset
 from replib.randomness import numpy_generator, torch_generator
 from replib.training.attacks import by_autograd, pgd
 from replib.training.descent import descend, log_spaced
@@ -56,13 +57,12 @@ from scipy import stats
 from sklearn.datasets import load_digits
 
 chapter = begin("humayun2024_always_grok", profile, seed)
-device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available() else "cpu")
+device = chapter.device
 
 # %% [markdown]
 # ## What the paper claims
 #
-# Every claim and every control is declared here with its criterion, before anything is run. Steps are those of the
-# optimiser. For one network:
+# Steps are those of the optimiser. For one network:
 #
 # - $t_\text{clean}$: the first probe whose test accuracy is within 0.01 of its final value. "Final" is always the mean
 #   of the last three probes.
@@ -73,130 +73,7 @@ device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available()
 # - LC: local complexity, defined below, summed over the hidden layers and averaged over training points.
 
 # %% tags=["hide-input"]
-FULL = profile == "paper"
-PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
-EPSILONS, JUDGED = (0.06, 0.13, 0.20), 0.13
-HARDER = ("stronger attack", "attacks made at step 1000", "all attacks together")
-SAMPLES = (1000, 4000, 16000)  # of c5b
-SMALLEST = {"ratio": 5, "gain": 0.2, "fall": 0.3} if FULL else {"ratio": 3, "gain": 0.1, "fall": 0.15}
-
-chapter.control(
-    "linear",
-    "Without activations there are no linear regions to migrate: LC of the same layers has no second descent but ends "
-    "near its largest value, and nothing is gained in robustness.",
-    {
-        "final LC / largest LC": above(0.8),
-        "gain": below(1e-9),
-        "last LC / largest LC": reported(),
-        "adversarial accuracy, baseline": reported(),
-        "adversarial accuracy, least squares": reported(),
-    },
-    note="Final LC is a mean of three probes, so the first ratio is below 1 for a curve that only climbs, too; the last "
-    "LC is that of one probe. A gain of exactly 0 counts: the network may be at 0 from the baseline on. " + PILOT,
-)
-chapter.control(
-    "frozen",
-    "The probes do not drift: the weights at interpolation, measured again after the run, give the same numbers.",
-    {"largest change of LC": below(1e-9), "largest change of adversarial accuracy": below(1e-9)},
-)
-chapter.control(
-    "random-steps",
-    "An untrained network that moves as far in random directions shows no ascent followed by a second descent: "
-    "the smaller of ascent and fall, each over its cut-off of c2.",
-    below(1),
-)
-chapter.claim(
-    "c1",
-    "Accuracy on attacked test images rises long after clean test accuracy has converged, without a special "
-    "initialisation.",
-    {
-        "smallest t_rob / t_clean of all seeds": above(SMALLEST["ratio"] - 1e-9),
-        "gain": above(SMALLEST["gain"], clear_of=0),
-        "baseline": reported(),
-        "final": reported(),
-    }
-    | {f"{what}, {attacks}": reported() for attacks in HARDER for what in ("final", "gain")}
-    | {f"robustness: {what}": reported() for what in DELAY},
-    paper="onset about 1e4 of 1e5 steps",
-    source="Figures 1 and 2, MNIST",
-    needs=("linear", "frozen"),
-    note=f"Attack of size {JUDGED}. A seed without a gain counts as ratio 0. In the rows of robustness 'memorises' means "
-    "t_clean and 'generalises' means t_rob; a seed without a gain counts there with its last step. All attacks together: "
-    "an image counts as resisted if the judged attack, the stronger ones and the one of step 1000 all fail. " + PILOT,
-)
-chapter.claim(
-    "c2",
-    "LC around the training data falls, climbs until interpolation and beyond, and falls a second time.",
-    {
-        "ascent, (max - early min) / max": above(0.05, clear_of=0),
-        "second descent, (max - final) / max": above(SMALLEST["fall"], clear_of=0),
-        "first descent, (initial - early min) / initial": reported(),
-        "second descent at the smaller radius": reported(),
-        "second descent with the output layer": reported(),
-    },
-    paper="second descent from about 1e4 steps",
-    source="Figure 2, Section 3.1, MNIST",
-    needs=("frozen", "random-steps"),
-    note="The maximum is that of the probes after t_clean, the early minimum that of the probes before the maximum. "
-    + PILOT,
-)
-chapter.claim(
-    "c3",
-    "The second descent of LC comes before the rise of robustness and goes along with it.",
-    {"smallest t_rob / step of largest LC": above(1), "rank correlation of LC and adversarial accuracy": below(-0.6)},
-    paper="always precedes",
-    source="Section 3.1",
-    needs=("linear", "frozen"),
-    note="Correlation over the probes from t_clean on, within a seed. " + PILOT,
-)
-chapter.claim(
-    "c4",
-    "In the end LC is lower at training points than at test points, and the non-linearities sit at the decision boundary.",
-    {
-        "LC at training - at test points": below(0),
-        "growth of boundary / test LC since interpolation": above(1.2),
-        "boundary / test LC at interpolation": reported(),
-        "boundary / test LC in the end": reported(),
-        "LC at boundary - at test points": reported(),
-    },
-    paper="no figures; direction only",
-    source="Figures 2 and 7",
-    needs=("frozen",),
-    note="Means of the last three probes, paired by seed. The ratios are of the test points of every probe, the "
-    "differences of more points. " + PILOT,
-)
-RATIO = "step of largest LC, random labels / true labels"
-chapter.claim(
-    "c5",
-    "Memorising random labels delays the migration.",
-    {RATIO: above(1), "second descent with random labels": reported(), "gain with random labels": reported()},
-    paper="no figures; direction only",
-    source="Figure 13, Table 1",
-    needs=("frozen",),
-    note=f"{SAMPLES[0]} training samples, paired by seed. " + PILOT,
-)
-chapter.claim(
-    "c5b",
-    "The more samples there are, the longer random labels delay the migration.",
-    {f"{RATIO}, {n} samples": reported() for n in SAMPLES}
-    | {f"that ratio, {b} / {a} samples": above(1) for a, b in zip(SAMPLES, SAMPLES[1:], strict=False)},
-    paper="no figures; direction only",
-    source="Figure 13, Table 1",
-    needs=("frozen",),
-)
-chapter.claim(
-    "c6",
-    "With initial weights eight times as large clean accuracy groks too, and the first descent of LC is absent.",
-    {"delay, steps of test over steps of train": above(3 - 1e-9), "early fall of LC": below(0.02)}
-    | ({"gain": reported()} if FULL else {}),
-    paper="scale 8",
-    source="Figures 7 and 29",
-    needs=("frozen",),
-    note="Delay: the step at which test accuracy reaches 0.8 of its final value over that at which train accuracy is 1. "
-    "Early fall: from the initial LC to the lowest one up to the step at which the network of usual weights has its "
-    "early minimum; that window is this chapter's own.",
-)
-chapter.declarations()
+chapter.claims()
 
 # %% [markdown]
 # ## Sizes
@@ -214,28 +91,30 @@ chapter.declarations()
 
 # %% tags=["hide-input"]
 # fmt: off
-QUICK = SimpleNamespace(
-    seeds=5, inputs=64, train=1000, test=797, width=50, depth=4,
-    steps=20_000, batch=100, lr=5e-3, decay=0.01, probes=36,
-    random_labels=dict(steps=10_000, share=0.3), linear=dict(steps=4000),
-    complexity=dict(points=150, boundary=100, pairs=300, final=797, directions=25, radius=0.05, smaller=0.01),
-    attack=dict(points=300, steps=10, length=0.0156), slice=80,
+sizes = chapter.sizes(
+    quick=dict(
+        seeds=5, inputs=64, train=1000, test=797, width=50, depth=4,
+        steps=20_000, batch=100, lr=5e-3, decay=0.01, probes=36,
+        random_labels=dict(steps=10_000, share=0.3), samples=(1000,), linear_steps=4000,
+        complexity=dict(points=150, boundary=100, pairs=300, final=797, directions=25, radius=0.05, smaller=0.01),
+        attack=dict(points=300, steps=10, length=0.0156), slice=80,
+    ),
+    smoke=dict(
+        seeds=2, steps=60, probes=10, random_labels=dict(steps=60), linear_steps=30,
+        complexity=dict(points=20, boundary=10, final=50), attack=dict(points=20), slice=20,
+    ),
+    paper=dict(
+        inputs=784, test=2000, width=200, steps=100_000, batch=200, lr=1e-3, probes=44,
+        random_labels=dict(steps=100_000, share=1.0), samples=(1000, 4000, 16000), linear_steps=20_000, slice=120,
+        complexity=dict(points=1000, boundary=200, pairs=600, final=1000), attack=dict(points=500, steps=100),
+    ),
 )
-SMOKE = SimpleNamespace(**vars(QUICK) | dict(
-    seeds=2, steps=60, probes=10, random_labels=dict(steps=60, share=0.3), linear=dict(steps=30),
-    complexity=QUICK.complexity | dict(points=20, boundary=10, final=50), attack=QUICK.attack | dict(points=20), slice=20,
-))
-PAPER = SimpleNamespace(**vars(QUICK) | dict(
-    inputs=784, test=2000, width=200, steps=100_000, batch=200, lr=1e-3, probes=44,
-    random_labels=dict(steps=100_000, share=1.0), linear=dict(steps=20_000),
-    complexity=QUICK.complexity | dict(points=1000, boundary=200, pairs=600, final=1000),
-    attack=QUICK.attack | dict(points=500, steps=100), slice=120,
-))
 # fmt: on
-sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
 seeds = chapter.seeds(sizes.seeds)
+each = np.arange(len(seeds))
 LARGE = device.type == "cuda"
 NO_GPU = "the runs with more samples and with random labels take hours on a processor; no GPU was there: not run"
+EPSILONS, JUDGED = (0.06, 0.13, 0.20), 0.13
 
 # %% [markdown]
 # ## Data, network, training
@@ -243,7 +122,7 @@ NO_GPU = "the runs with more samples and with random labels take hours on a proc
 # One stack of tensors holds all seeds; each has its own split of the data, its own initialisation and its own batches.
 
 # %%
-if FULL:
+if chapter.full:
     files = chapter.data(fetch("MNIST"))
     pools, TOP = [idx.images(files, part) for part in ("train", "t10k")], 255
 else:
@@ -269,12 +148,8 @@ x_test, labels_test = sample(sizes.test, testing=True)
 
 def redrawn(labels, share):
     """Labels of which a share is replaced by uniform ones."""
-    noisy = labels.clone()
-    for row, i in zip(noisy, seeds, strict=True):
-        g = torch_generator(i, "random labels")
-        hit = torch.randperm(len(row), generator=g)[: round(share * len(row))]
-        row[hit.to(device)] = torch.randint(10, (len(hit),), generator=g).to(device)
-    return noisy
+    every, generators = torch.ones(labels.shape, dtype=torch.bool), [torch_generator(i, "random labels") for i in seeds]
+    return modular.corrupt(labels.cpu(), every, share, 10, generators)[0].to(device)
 
 
 # %%
@@ -303,15 +178,10 @@ def trained(x, labels, steps, key, activation=torch.relu, scale=1.0):
         return (preactivations(layers, inputs, activation)[-1] - targets).square().mean((1, 2))
 
     adamw = partial(torch.optim.AdamW, lr=sizes.lr, weight_decay=sizes.decay, fused=True)
-    at = log_spaced(sizes.steps, sizes.probes)
-    kept = descend(
-        parameters, loss, steps, adamw, probes=[*at[at <= steps], steps],
-        probe=lambda _: {str(k): p for k, p in enumerate(parameters)},
-    )  # fmt: skip
-    return kept.steps, [
-        affine_maps(torch.as_tensor(kept[str(k)][t], device=device) for k in range(len(parameters)))
-        for t in range(len(kept.steps))
-    ]
+    probes = [t for t in (*log_spaced(sizes.steps, sizes.probes), steps) if t <= steps]
+    kept = descend(parameters, loss, steps, adamw, probes=probes, probe=lambda _: dict(enumerate(parameters)))
+    stacks = zip(*kept.values.values(), strict=True)  # of each probe
+    return kept.steps, [affine_maps(torch.as_tensor(p, device=device) for p in stack) for stack in stacks]
 
 
 steps, nets = trained(x, labels, sizes.steps, "true labels")
@@ -371,9 +241,7 @@ def count(layers, x, radius=c["radius"], activation=torch.relu):
 # bisection finds a point on it where the prediction changes.
 
 # %%
-pairs = np.stack(
-    [numpy_generator(i, "pairs").integers(sizes.test, size=(2, c["pairs"])) for i in seeds], 1
-)  # (2, S, pairs)
+pairs = np.stack([numpy_generator(i, "pairs").integers(sizes.test, size=(2, c["pairs"])) for i in seeds], 1)
 ends = x_test[torch.arange(len(seeds))[:, None], torch.as_tensor(pairs)]  # (2, S, pairs, d)
 
 
@@ -429,19 +297,19 @@ def robustness(steps, clean, attacked):
         lowest = steps[np.where(steps >= t_clean, robust, np.inf).argmin()]
         there = (steps > lowest) & (robust >= (baseline + final) / 2)
         t_rob = steps[there.argmax()] if final > baseline and there.any() else 0
-        found.append((t_clean, baseline, final, final - baseline, t_rob, window))
-    *numbers, windows = zip(*found, strict=True)
-    names = ("clean", "baseline", "final", "gain", "rob")
-    return SimpleNamespace(**dict(zip(names, np.array(numbers), strict=True)), windows=np.array(windows))
+        found.append((t_clean, baseline, final, t_rob, window))
+    clean, baseline, final, rob, windows = map(np.array, zip(*found, strict=True))
+    return SimpleNamespace(clean=clean, baseline=baseline, final=final, gain=final - baseline, rob=rob, windows=windows)
 
 
 def phases(steps, counts, after):
-    """Of LC (T, S): step of the largest value after a step (S,), the early minimum, ascent, descents."""
+    """Of LC (T, S): steps of the largest value after a step (S,) and of the early minimum, ascent, descents."""
     late = np.where(steps[:, None] >= after, counts, -np.inf)
     top, peak = late.max(0), late.argmax(0)
-    low = np.array([c[: max(p, 1)].min() for c, p in zip(counts.T, peak, strict=True)])
+    dip = np.array([c[: max(p, 1)].argmin() for c, p in zip(counts.T, peak, strict=True)])
+    low, end = counts[dip, each], counts[-3:].mean(0)
     return SimpleNamespace(
-        step=steps[peak], ascent=(top - low) / top, fall=(top - counts[-3:].mean(0)) / top, first=1 - low / counts[0]
+        step=steps[peak], dip=steps[dip], ascent=(top - low) / top, fall=(top - end) / top, first=1 - low / counts[0]
     )
 
 
@@ -455,8 +323,7 @@ def worst(values):
 
 def resisted(layers):
     """Share of test images on which all attacks fail, (S, 2): three with twice as many steps, twice as long; all."""
-    made = [attack(layers, JUDGED, restart=r, stronger=2) for r in (1, 2, 3)]
-    made += [attack(layers, JUDGED), old]
+    made = [*(attack(layers, JUDGED, restart=r, stronger=2) for r in (1, 2, 3)), attack(layers, JUDGED), old]
     held = torch.stack([preactivations(layers, z)[-1].argmax(-1) == attacked_labels for z in made])
     return torch.stack([h.all(0).float().mean(1) for h in (held[:3], held)], -1)
 
@@ -467,28 +334,23 @@ def risen(attacked):
     return final, final - [v[w].mean() for v, w in zip(attacked.T, robust.windows, strict=True)]
 
 
-needed = robust.windows.any(0) | (np.arange(len(steps)) >= len(steps) - 3)
+needed = robust.windows.any(0)
+needed[-3:] = True
 strong = np.full((*run["test"].shape, 2), np.nan)
 strong[needed] = along([n for n, use in zip(nets, needed, strict=True) if use], resisted)
+HARDER = ("stronger attack", "attacks made at step 1000", "all attacks together")
 harder = dict(zip(HARDER, map(risen, (strong[..., 0], run["old attack"], strong[..., 1])), strict=True))
 chapter.measure(
     "c1",
-    **{
-        "smallest t_rob / t_clean of all seeds": worst(robust.rob / np.maximum(robust.clean, 1)),
-        "gain": estimate.mean(robust.gain),
-        "baseline": estimate.mean(robust.baseline),
-        "final": estimate.mean(robust.final),
-        **{
-            f"{what}, {attacks}": estimate.mean(v)
-            for attacks, found in harder.items()
-            for what, v in zip(("final", "gain"), found, strict=True)
-        },
-        **delay(
-            "robustness",
-            Onset(robust.clean, robust.clean >= 0),
-            Onset(np.where(robust.rob > 0, robust.rob, steps[-1]), robust.rob > 0),
-        ),
-    },
+    ratio=worst(robust.rob / np.maximum(robust.clean, 1)),
+    gain=estimate.mean(robust.gain),
+    baseline=estimate.mean(robust.baseline),
+    final=estimate.mean(robust.final),
+    harder_final={attacks: estimate.mean(final) for attacks, (final, _) in harder.items()},
+    harder_gain={attacks: estimate.mean(gain) for attacks, (_, gain) in harder.items()},
+    memorises=estimate.median(robust.clean),
+    generalises=estimate.median(np.where(robust.rob > 0, robust.rob, steps[-1])),
+    runs=estimate.count(robust.rob > 0),
 )
 left = harder["all attacks together"][1].mean()
 masked = (harder["attacks made at step 1000"][0] < robust.final).sum()
@@ -496,34 +358,28 @@ print(f"gain: {robust.gain.mean():.2f} under the judged attack, {left:.2f} under
 print(f"the attack of step 1000 beats the fresh one in the end in {masked} of {len(seeds)} seeds")
 
 # %% tags=["hide-input"]
-with figures.figure(columns=2, size=(9, 4)) as (fig, axes):
-    columns = {"step": [], "curve": [], "accuracy": []}
-    shown = {"train, clean": "train", "test, clean": "test"}
-    shown |= {f"test, attack {e:.2f}": f"attack {e}" for e in EPSILONS}
-    shown |= {f"test, attack {JUDGED} of step 1000": "old attack"}
-    for k, (label, name) in enumerate(shown.items()):
-        mean = run[name].mean(1)
-        style = dict(color=figures.PALETTE[k], ls="--" if name == "old attack" else "-")
-        axes[0].plot(steps[1:], mean[1:], label=label, **style)
-        figures.fill(columns, steps, label, mean)
-    for k, i in enumerate(seeds):
-        axes[1].plot(steps[1:], run[f"attack {JUDGED}"][1:, k], color=figures.PALETTE[k % 6], lw=1)
-        axes[1].axvline(max(1, robust.clean[k]), color=figures.PALETTE[k % 6], lw=0.6, ls=":")
-        figures.fill(columns, steps, f"attack {JUDGED}, seed {i}", run[f"attack {JUDGED}"][:, k])
-    axes[0].set(xscale="log", xlabel="step", ylabel="accuracy", ylim=(0, 1.02), title="means over seeds")
-    axes[1].set(xscale="log", xlabel="step", ylim=(0, None), title=f"attack {JUDGED}, each seed")
-    fig.legend(*axes[0].get_legend_handles_labels(), fontsize="small", loc="outside lower center", ncols=3)
-    figure_1 = chapter.figure(
-        fig,
-        "Left: accuracy on training images, on test images, and on attacked test images. The dashed curve is the accuracy on "
-        "attacks that were made once, at the probe next to step 1000, and used again. Right: each seed under the judged "
-        "attack; dotted lines mark when its clean accuracy has converged.",
-        "Clean accuracy is flat after a few hundred steps. Adversarial accuracy falls from an early peak, stays low, and rises again "
-        "late in training.",
-        columns,
-        explore=Explore(x="step", y=("accuracy",), by="curve", log="x"),
-    )
-figure_1
+means, single = "means over seeds", f"attack {JUDGED}, each seed"
+curves = {"train, clean": "train", "test, clean": "test"}
+curves |= {f"test, attack {e:.2f}": f"attack {e}" for e in EPSILONS}
+curves |= {f"test, attack {JUDGED} of step 1000": "old attack"}
+attacked = run[f"attack {JUDGED}"][1:]
+rows = [(means, label, "all", steps[1:], run[name][1:].mean(1)) for label, name in curves.items()]
+rows += [(single, f"test, attack {JUDGED:.2f}", str(i), steps[1:], v) for i, v in zip(seeds, attacked.T, strict=True)]
+chapter.figure(
+    table(("panel", "curve", "seed", "step", "accuracy"), rows),
+    Lines("step", "accuracy", by="curve", each="seed"),
+    *(Level({single: max(1, t)}, axis="x") for t in robust.clean),
+    panel="panel",
+    sharey=False,
+    xscale="log",
+    ylim=(0, None),
+    caption="Left: accuracy on training images, on test images, and on attacked test images. One curve is the "
+    f"accuracy on attacks of size {JUDGED} that were made once, at the probe next to step 1000, and used again. "
+    "Right: each seed under the judged attack (thin) and their mean; dotted lines mark when the clean accuracy of a "
+    "seed has converged.",
+    alt="Clean accuracy is flat after a few hundred steps. Adversarial accuracy falls from an early peak, stays low, "
+    "and rises again late in training.",
+)
 
 # %% [markdown]
 # ## Three phases of local complexity
@@ -534,74 +390,51 @@ figure_1
 # %%
 chapter.measure(
     "c2",
-    **{
-        "ascent, (max - early min) / max": estimate.mean(migration.ascent),
-        "second descent, (max - final) / max": estimate.mean(migration.fall),
-        "first descent, (initial - early min) / initial": estimate.mean(migration.first),
-        "second descent at the smaller radius": estimate.mean(
-            phases(steps, run["LC smaller radius"], robust.clean).fall
-        ),
-        "second descent with the output layer": estimate.mean(phases(steps, run["LC with output"], robust.clean).fall),
-    },
+    ascent=estimate.mean(migration.ascent),
+    fall=estimate.mean(migration.fall),
+    first=estimate.mean(migration.first),
+    smaller=estimate.mean(phases(steps, run["LC smaller radius"], robust.clean).fall),
+    output=estimate.mean(phases(steps, run["LC with output"], robust.clean).fall),
 )
 together = [
     stats.spearmanr(counts[steps >= t], attacked[steps >= t]).statistic
     for counts, attacked, t in zip(run["LC train"].T, run[f"attack {JUDGED}"].T, robust.clean, strict=True)
 ]
-chapter.measure(
-    "c3",
-    **{
-        "smallest t_rob / step of largest LC": worst(robust.rob / migration.step),
-        "rank correlation of LC and adversarial accuracy": estimate.mean(np.nan_to_num(together)),
-    },
-)
+chapter.measure("c3", ratio=worst(robust.rob / migration.step), correlation=estimate.mean(np.nan_to_num(together)))
 
 # %%
-all_x = x[:, : c["final"]]
-end = {
-    "train": along(nets[-3:], lambda n: count(n, all_x))[..., 0].mean(0),
-    "test": along(nets[-3:], lambda n: count(n, x_test[:, : c["final"]]))[..., 0].mean(0),
-    "boundary": run["LC boundary"][-3:].mean(0),
-}
+end_train, end_test = (along(nets[-3:], lambda n: count(n, z[:, : c["final"]]))[..., 0].mean(0) for z in (x, x_test))
+end_boundary = run["LC boundary"][-3:].mean(0)
 fitted = (run["train"] == 1).any(0)
 interpolation = np.where(fitted, (run["train"] == 1).argmax(0), len(steps) - 1)  # index of the probe, (S,)
-each = np.arange(len(seeds))
 before = (run["LC boundary"] / run["LC test"])[interpolation, each]
-after = end["boundary"] / run["LC test"][-3:].mean(0)  # of the same points as before
+after = end_boundary / run["LC test"][-3:].mean(0)  # of the same points as before
 chapter.measure(
     "c4",
-    **{
-        "LC at training - at test points": estimate.paired_difference(end["train"], end["test"]),
-        "growth of boundary / test LC since interpolation": estimate.paired_ratio(after, before),
-        "boundary / test LC at interpolation": estimate.geometric_mean(before),
-        "boundary / test LC in the end": estimate.geometric_mean(after),
-        "LC at boundary - at test points": estimate.paired_difference(end["boundary"], end["test"]),
-    },
+    train=estimate.paired_difference(end_train, end_test),
+    growth=estimate.paired_ratio(after, before),
+    before=estimate.geometric_mean(before),
+    after=estimate.geometric_mean(after),
+    boundary=estimate.paired_difference(end_boundary, end_test),
 )
 
 # %% tags=["hide-input"]
-with figures.figure(size=(7.5, 3.6)) as (fig, ax):
-    columns = {"step": [], "points": [], "LC": [], "low": [], "high": []}
-    quantile = stats.t.ppf(0.995, len(seeds) - 1)
-    for k, place in enumerate(("train", "test", "random", "boundary")):
-        curve = run[f"LC {place}"]
-        mean, reach = curve.mean(1), quantile * curve.std(1, ddof=1) / len(seeds) ** 0.5
-        ax.plot(steps[1:], mean[1:], color=figures.PALETTE[k], label=f"{place} points")
-        ax.fill_between(steps[1:], (mean - reach)[1:], (mean + reach)[1:], color=figures.PALETTE[k], alpha=0.2, lw=0)
-        defined = np.isfinite(mean)
-        figures.fill(columns, steps[defined], place, *(v[defined] for v in (mean, mean - reach, mean + reach)))
-    ax.axvline(np.median(steps[interpolation]), color="gray", ls=":", lw=1)
-    ax.set(xscale="log", xlabel="step", ylabel="local complexity", ylim=(0, None))
-    ax.legend(fontsize="small")
-    figure_2 = chapter.figure(
-        fig,
-        "Local complexity against steps, means over seeds with 99 % bands of Student's t. Dotted: the median step at which "
-        "training accuracy reaches 1.",
-        "The curves at training and test points fall, rise and fall again; in the end training points lie lowest. The curve at "
-        "boundary points rises with the others and stays high.",
-        columns,
-    )
-figure_2
+rows = []
+for place in ("train", "test", "random", "boundary"):
+    curve = run[f"LC {place}"][1:]
+    mean, reach = curve.mean(1), stats.t.ppf(0.995, len(seeds) - 1) * curve.std(1, ddof=1) / len(seeds) ** 0.5
+    rows.append((f"{place} points", steps[1:], mean, mean - reach, mean + reach))
+chapter.figure(
+    table(("points", "step", "local complexity", "low", "high"), rows).dropna(),
+    Lines("step", "local complexity", by="points", band=("low", "high")),
+    Level(np.median(steps[interpolation]), axis="x"),
+    xscale="log",
+    ylim=(0, None),
+    caption="Local complexity against steps, means over seeds with 99 % bands of Student's t. Dotted: the median step "
+    "at which training accuracy reaches 1.",
+    alt="The curves at training and test points fall, rise and fall again; in the end training points lie lowest. The "
+    "curve at boundary points rises with the others and stays high.",
+)
 
 # %% [markdown]
 # ## Controls
@@ -623,11 +456,12 @@ figure_2
 def followed(x, labels, steps, key, activation=torch.relu, scale=1.0):
     """One more arm: steps of its probes, LC (T, S), train accuracy (T, S), robustness as defined above."""
     at, nets = trained(x, labels, steps, key, activation, scale)
+    test = along(nets, lambda n: accuracy(n, x_test, labels_test, activation))
     return SimpleNamespace(
         steps=at,
         LC=along(nets, lambda n: count(n, x[:, : c["points"]], activation=activation))[..., 0],
         train=along(nets, lambda n: accuracy(n, x, labels, activation)),
-        test=(test := along(nets, lambda n: accuracy(n, x_test, labels_test, activation))),
+        test=test,
         robust=robustness(at, test, along(nets, partial(adversarial, activation=activation))),
     )
 
@@ -638,44 +472,39 @@ def fall(LC):
 
 
 straight = torch.nn.Identity()
-linear_steps = sizes.steps if LARGE else sizes.linear["steps"]
-linear = followed(x, labels, linear_steps, "linear", activation=straight)
+linear = followed(x, labels, sizes.steps if LARGE else sizes.linear_steps, "linear", activation=straight)
 inputs = torch.cat([x, torch.ones_like(x[..., :1])], -1).double()
 fit = torch.linalg.pinv(inputs) @ torch.eye(10, device=device).double()[labels]  # (S, d + 1, 10)
 squares = [(fit[:, :-1].mT.float(), fit[:, -1].float())]
 chapter.measure(
     "linear",
-    **{
-        "final LC / largest LC": estimate.mean(1 - fall(linear.LC)),
-        "gain": estimate.mean(linear.robust.gain),
-        "last LC / largest LC": estimate.mean(linear.LC[-1] / linear.LC.max(0)),
-        "adversarial accuracy, baseline": estimate.mean(linear.robust.baseline),
-        "adversarial accuracy, least squares": estimate.mean(adversarial(squares, activation=straight).cpu().numpy()),
-    },
+    final=estimate.mean(1 - fall(linear.LC)),
+    gain=estimate.mean(linear.robust.gain),
+    last=estimate.mean(linear.LC[-1] / linear.LC.max(0)),
+    baseline=estimate.mean(linear.robust.baseline),
+    squares=estimate.mean(adversarial(squares, activation=straight).cpu().numpy()),
 )
 late = (robust.rob > linear.steps[-1]).sum()
 print(f"linear runs end at step {linear.steps[-1]}; t_rob is later in {late} of {len(seeds)} seeds")
 
-again = [nets[t] for t in interpolation]
-change = {
-    "largest change of LC": [
-        count(n, few)[s, 0].item() - run["LC train"][t, s]
-        for s, (n, t) in enumerate(zip(again, interpolation, strict=True))
-    ],
-    "largest change of adversarial accuracy": [
-        adversarial(n)[s].item() - run[f"attack {JUDGED}"][t, s]
-        for s, (n, t) in enumerate(zip(again, interpolation, strict=True))
-    ],
-}
+
+def change(name, probe):
+    """Largest change of a probe of run[name], measured again at interpolation, seed by seed."""
+    again = [probe(nets[t])[s].item() - run[name][t, s] for s, t in enumerate(interpolation)]
+    return estimate.exact(np.abs(again).max(), tolerance=1e-9, method="largest")
+
+
 chapter.measure(
-    "frozen", **{k: estimate.exact(np.abs(v).max(), tolerance=1e-9, method="largest") for k, v in change.items()}
+    "frozen",
+    complexity=change("LC train", lambda n: count(n, few)[:, 0]),
+    accuracy=change(f"attack {JUDGED}", adversarial),
 )
 
 
 def pushed(nets):
     """Untrained networks that move between probes as far as the trained ones, tensor by tensor."""
     walk, g = [initial("random steps")], torch_generator(seed, "directions")
-    for old, new in zip(nets, nets[1:], strict=False):
+    for old, new in pairwise(nets):
         moved = []
         for here, a, b in zip(*([p for layer in n for p in layer] for n in (walk[-1], old, new)), strict=True):
             push = torch.randn(a.shape, generator=g).to(device)
@@ -685,10 +514,9 @@ def pushed(nets):
     return walk
 
 
-walked = along(pushed(nets), lambda n: count(n, few))[..., 0]
-walk = phases(steps, walked, robust.clean)
-both = np.minimum(walk.ascent / 0.05, walk.fall / SMALLEST["fall"])
-chapter.measure("random-steps", estimate.mean(both))
+walk = phases(steps, along(pushed(nets), lambda n: count(n, few))[..., 0], robust.clean)
+cutoff = 0.3 if chapter.full else 0.15  # of the second descent, as in c2
+chapter.measure("random-steps", estimate.mean(np.minimum(walk.ascent / 0.05, walk.fall / cutoff)))
 
 # %% [markdown]
 # ## Random labels, and large initial weights
@@ -703,91 +531,60 @@ arms = {
     f"true labels, {steps[-1]} steps": (fall(run["LC train"]), robust.gain),
     f"linear network, {linear.steps[-1]} steps": (fall(linear.LC), linear.robust.gain),
 }
-delays = {}
-if not FULL or LARGE:
-    for n in SAMPLES if FULL else (sizes.train,):
-        many, true = (x, labels) if n == sizes.train else sample(n)
-        if n == sizes.train:
-            usual, reference = migration, robust
-        else:
-            control_arm = followed(many, true, sizes.steps, "true labels")
-            reference = control_arm.robust
-            usual = phases(control_arm.steps, control_arm.LC, reference.clean)
-        arm = followed(
-            many,
-            redrawn(true, sizes.random_labels["share"]),
-            sizes.random_labels["steps"],
-            "true labels",  # the same weights to begin with, and the same batches
+later = {}  # training samples -> step of largest LC, random labels / true labels
+for n in sizes.samples if not chapter.full or LARGE else ():
+    many, true, LC, clean = x, labels, run["LC train"], robust.clean
+    if n != sizes.train:
+        many, true = sample(n)
+        control = followed(many, true, sizes.steps, "true labels")
+        LC, clean = control.LC, control.robust.clean
+    noisy = redrawn(true, sizes.random_labels["share"])
+    # the same weights to begin with, and the same batches
+    arm = followed(many, noisy, sizes.random_labels["steps"], "true labels")
+    last = phases(arm.steps, arm.LC, clean)
+    later[n] = np.maximum(last.step, 1) / np.maximum(phases(steps, LC, clean).step, 1)
+    if n == sizes.train:
+        arms[f"random labels, {arm.steps[-1]} steps"] = fall(arm.LC), arm.robust.gain
+        chapter.measure(
+            "c5",
+            later=estimate.geometric_mean(later[n]),
+            fall=estimate.mean(last.fall),
+            gain=estimate.mean(arm.robust.gain),
         )
-        last = phases(arm.steps, arm.LC, reference.clean)
-        delays[n] = np.maximum(last.step, 1) / np.maximum(usual.step, 1)
-        if n == sizes.train:
-            arms[f"random labels, {arm.steps[-1]} steps"] = fall(arm.LC), arm.robust.gain
-            chapter.measure(
-                "c5",
-                **{
-                    RATIO: estimate.geometric_mean(delays[n]),
-                    "second descent with random labels": estimate.mean(last.fall),
-                    "gain with random labels": estimate.mean(arm.robust.gain),
-                },
-            )
-else:
-    chapter.not_tested("c5", NO_GPU)
-if FULL and LARGE:
+if chapter.full and LARGE:
     chapter.measure(
         "c5b",
-        **{f"{RATIO}, {n} samples": estimate.geometric_mean(d) for n, d in delays.items()},
-        **{
-            f"that ratio, {b} / {a} samples": estimate.paired_ratio(delays[b], delays[a])
-            for a, b in zip(SAMPLES, SAMPLES[1:], strict=False)
-        },
+        later={n: estimate.geometric_mean(ratio) for n, ratio in later.items()},
+        growth={f"{b} / {a}": estimate.paired_ratio(later[b], later[a]) for a, b in pairwise(later)},
     )
-else:
-    chapter.not_tested("c5b", NO_GPU if FULL else "the quick profile has one sample size")
+elif chapter.full:
+    for name in ("c5", "c5b"):
+        chapter.not_tested(name, NO_GPU)
 
-if FULL:
+if chapter.full:
     large = followed(x, labels, sizes.steps, "scale 8", scale=8.0)
     arms[f"weights times 8, {large.steps[-1]} steps"] = fall(large.LC), large.robust.gain
     arrived = onset(large.steps, large.test - 0.8 * large.test[-3:].mean(0), 0.0)
-    early = [  # where the network of usual weights has its early minimum
-        steps[curve[: max(1, (steps < t).sum())].argmin()]
-        for curve, t in zip(run["LC train"].T, migration.step, strict=True)
-    ]
+    early_fall = [1 - LC[large.steps <= t].min() / LC[0] for LC, t in zip(large.LC.T, migration.dip, strict=True)]
     chapter.measure(
         "c6",
-        **{
-            "delay, steps of test over steps of train": estimate.geometric_mean(
-                arrived.over(onset(large.steps, large.train, 1.0))
-            ),
-            "early fall of LC": estimate.mean(
-                [1 - LC[large.steps <= t].min() / LC[0] for LC, t in zip(large.LC.T, early, strict=True)]
-            ),
-            "gain": estimate.mean(large.robust.gain),
-        },
-    )
-else:
-    chapter.not_tested(
-        "c6", "on the small images a network with such weights does not fit the training data within the quick profile"
+        delay=estimate.geometric_mean(arrived.over(onset(large.steps, large.train, 1.0))),
+        early_fall=estimate.mean(early_fall),
+        gain=estimate.mean(large.robust.gain),
     )
 
 # %% tags=["hide-input"]
-with figures.figure(size=(6, 3.6)) as (fig, ax):
-    columns = {"arm": [], "fall of LC": [], "gain": []}
-    for k, (name, (fallen, gained)) in enumerate(arms.items()):
-        ax.scatter(fallen, gained, color=figures.PALETTE[k], marker=figures.MARKERS[k], label=name)
-        figures.fill(columns, name, fallen, gained)
-    ax.axhline(0, color="gray", lw=0.6)
-    ax.set(xlabel="fall of LC from its largest value", ylabel="gain in adversarial accuracy")
-    ax.legend(fontsize="small")
-    figure_3 = chapter.figure(
-        fig,
-        "Fall of LC, from its largest value to its final one, against the gain in accuracy on attacked test images. One point per "
-        "seed and arm. The final value is a mean of three probes, so a curve that only climbs has a small fall, too.",
-        "Networks with true labels have the largest falls and a positive gain. Linear networks end near their largest LC and "
-        "have no gain.",
-        columns,
-    )
-figure_3
+fallen, gained = "fall of LC from its largest value", "gain in adversarial accuracy"
+chapter.figure(
+    table(("arm", fallen, gained), [(name, *found) for name, found in arms.items()]),
+    Points(fallen, gained, by="arm"),
+    Level(0),
+    caption="Fall of LC, from its largest value to its final one, against the gain in accuracy on attacked test "
+    "images. One point per seed and arm. The final value is a mean of three probes, so a curve that only climbs has a "
+    "small fall, too.",
+    alt="Networks with true labels have the largest falls and a positive gain. Linear networks end near their largest "
+    "LC and have no gain.",
+)
 
 # %% [markdown]
 # ## A slice of the input space
@@ -816,27 +613,34 @@ def cuts(layers):
     return switched.cpu().numpy(), output[0].argmax(-1).view(plane.shape[:2]).cpu().numpy()
 
 
-with figures.figure(columns=2, size=(8.5, 4)) as (fig, axes):
-    columns = {"step": [], "row": [], "column": [], "neurons that switch": [], "predicted class": []}
-    for ax, t in zip(axes, (interpolation[0], len(steps) - 1), strict=True):
-        switched, predicted = cuts(nets[t])
-        extent = [middle[0] - half, middle[0] + half, middle[1] - half, middle[1] + half]
-        ax.imshow(np.ma.masked_equal(switched, 0), origin="lower", extent=extent, cmap="winter_r", vmin=0, vmax=4)
-        for one in np.unique(predicted):
-            ax.contour(*np.moveaxis(grid, -1, 0), predicted == one, [0.5], colors=figures.PALETTE[1], linewidths=1.5)
-        ax.scatter(*flat.T, color=figures.PALETTE[1], marker="o", zorder=3)
-        ax.set(title=f"step {steps[t]}", xticks=[], yticks=[])
-        place = np.indices(switched.shape).reshape(2, -1)
-        figures.fill(columns, steps[t], *place, switched.ravel(), predicted.ravel())
-    figure_4 = chapter.figure(
-        fig,
-        "Edges of linear regions in the plane through three training images (dots), at interpolation and at the end. From "
-        "green to blue more neurons switch; blank where none does. Orange: where the prediction changes.",
-        "Two maps full of lines. In the end the areas around the training images hold fewer lines, and many of them run close to "
-        "the boundaries between predictions.",
-        columns,
-    )
-figure_4
+def draw_slice(ax, rows, cues):
+    pixels, images = (rows[rows["point"] == point] for point in ("pixel", "training image"))
+    switched, predicted = (pixels.pivot(index="row", columns="column", values=v) for v in NUMBERS)
+    ax.imshow(np.ma.masked_equal(switched, 0), origin="lower", cmap="winter_r", vmin=0, vmax=4)
+    for one in pixels[NUMBERS[1]].unique():
+        ax.contour(predicted == one, [0.5], colors=PALETTE[1], linewidths=1.5)
+    ax.scatter(images["column"], images["row"], color=PALETTE[1], zorder=3)
+
+
+NUMBERS = ("neurons that switch", "predicted class")
+dots = (flat - middle + half) / (2 * half) * (sizes.slice - 1)  # in pixels
+rows = []
+for when, t in (("interpolation", interpolation[0]), ("end", len(steps) - 1)):
+    found, network = cuts(nets[t]), f"{when}, step {steps[t]}"
+    rows.append((network, "pixel", *np.indices(found[0].shape), *found))
+    rows.append((network, "training image", *dots.T[::-1], np.nan, np.nan))
+chapter.figure(
+    table(("network", "point", "row", "column", *NUMBERS), rows),
+    draw_slice,
+    panel="network",
+    size=(8.5, 4.2),
+    xticks=[],
+    yticks=[],
+    caption="Edges of linear regions in the plane through three training images (dots), at interpolation and at the "
+    "end. From green to blue more neurons switch; blank where none does. Orange: where the prediction changes.",
+    alt="Two maps full of lines. In the end the areas around the training images hold fewer lines, and many of them "
+    "run close to the boundaries between predictions.",
+)
 
 # %% [markdown]
 # ## Verdict

@@ -619,7 +619,8 @@ chapter.figure(
 
 # %%
 shown = None
-if sizes.diagram and (not chapter.full or device.type == "cuda"):
+DIAGRAM = sizes.diagram is not None and (not chapter.full or device.type == "cuda")
+if DIAGRAM:
     s, entries = sizes.diagram, []
     for decay in DECAYS:
         for alpha in s["shares"]:

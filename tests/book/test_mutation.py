@@ -57,7 +57,7 @@ PATH = between(XU, "s = sizes.path\n", "# ## Three bodies")
 
 
 def test_curved_activation_refutes_c1(tmp_path):
-    head = replace(HEAD, "    seeds=8, graph_seeds=5,", "    seeds=3, graph_seeds=5,")
+    head = replace(HEAD, "seeds=8, graph_seeds=5,", "seeds=3, graph_seeds=5,")
     head += (
         "\nclass Square(nn.Module):\n    leading_axes = True\n    def forward(self, z):\n        return z.square()\n"
     )
@@ -68,7 +68,7 @@ def test_curved_activation_refutes_c1(tmp_path):
 
 
 def test_c1_as_written_is_replicated_at_the_same_size(tmp_path):
-    head = replace(HEAD, "    seeds=8, graph_seeds=5,", "    seeds=3, graph_seeds=5,")
+    head = replace(HEAD, "seeds=8, graph_seeds=5,", "seeds=3, graph_seeds=5,")
     assert verdict(head + PLAIN, "c1", ["in-range-quadratic"], tmp_path) == ["replicated", ["replicated"]]
 
 
@@ -85,12 +85,12 @@ def test_another_design_refutes_c4(tmp_path, old, new):
 
 
 def test_without_min_pooling_the_aligned_network_loses_its_lead(tmp_path):
-    head = replace(HEAD, "    seeds=8, graph_seeds=5,", "    seeds=8, graph_seeds=3,")
-    head = replace(head, 'PATH = ("min/min", "sum/sum", "max/min", ', 'PATH = ("min/min", "sum/sum", ')
-    path = replace(PATH, 'near, far = variant.split("/")', 'near, far = variant.replace("min", "sum").split("/")')
+    head = replace(HEAD, "seeds=8, graph_seeds=5,", "seeds=8, graph_seeds=3,")
+    old = '*variant.split("/"), edge_weights=True)'
+    path = replace(PATH, old, old.replace("split", 'replace("min", "sum").split'))
     # the control is measured with both tasks at hand: leave it out
-    path = path[: path.index("    ranges = {")] + path[path.index("    aligned, growth") :]
-    code = head + GRAPHS + "\ns, errors, learned = None, {}, {}\n" + path
+    path = path[: path.index("    ranges = {")] + path[path.index("    others, aligned") :]
+    code = head + GRAPHS + "\nerrors = {}\n" + path
     assert verdict(code, "c5-path", [], tmp_path)[0] == "not replicated"
 
 
@@ -118,12 +118,10 @@ def test_another_activation_refutes_the_limit_kernel(tmp_path):
 def test_biases_refute_the_degree_along_rays(tmp_path):
     chapter = text("wu2022_polynomial_nets")
     head = chapter[: chapter.index("# ## Regression in one dimension")]
-    only_rays = (
-        '\nchapter._claims["c1"].criteria = {n: c for n, c in chapter._claims["c1"].criteria.items() if n[0] == "N"}\n'
-    )
-    code = head + only_rays + 'chapter.measure("c1", **ray_fits)\n'
+    only_rays = "c1 = chapter._claims['c1']\nc1.quantities = tuple(q for q in c1.quantities if q.id != 'biases')\n"
+    code = f'{head}\n{only_rays}chapter.measure("c1", enough=enough, too_low=too_low)\n'
     assert verdict(code, "c1", ["no-product"], tmp_path) == ["replicated", ["replicated"]]
-    old = 's["width"], n, skip=True)'
+    old = "partial(PolynomialNet, *shape, n, skip=True)"
     code = replace(code, old, old[:-1] + ', parametrisation="standard")')
     assert verdict(code, "c1", [], tmp_path)[0] == "not replicated"
 

@@ -40,150 +40,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, figures
-from replib.chapter import Explore, begin
-from replib.claims import above, below, between, equals, reported
-from replib.onset import DELAY, delay, onset
+from replib import estimate
+from replib.chapter import begin
+from replib.figures import PALETTE, Heat, Histogram, Level, Lines, Points, table
+from replib.onset import onset
 from replib.randomness import numpy_generator
 
 chapter = begin("xu2023_xor_grokking", profile, seed)
-device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available() else "cpu")
 
 # %% [markdown]
 # ## What the paper claims
 #
-# Every claim and every control is declared here with its criterion, before anything is run. A claim counts only if the
-# controls it needs behave as declared. $t$ counts steps of gradient descent.
+# A claim counts only if the controls it needs behave as declared. $t$ counts steps of gradient descent.
 
 # %% tags=["hide-input"]
-FULL = profile == "paper"
-RUNS, SLOW_RUNS = (100, 100) if FULL else (20, 5)
-PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
-SAMPLES = (100, 400) if FULL else ()
-OTHER = ("runs with train accuracy 1", "test accuracy, median")
-SNRS, WIDTHS = (1.0, 3.0, 10.0, 30.0, 88.0), (64, 250, 1000, 4000)
-
-chapter.control(
-    "same-as-descent",
-    "Training in the coordinates used here is gradient descent on all weights: with explicit vectors and automatic "
-    "differentiation the network's outputs agree. And noise drawn in them has the lengths and inner products of noise in p "
-    "dimensions.",
-    {
-        "largest relative difference after 5 steps": below(1e-10),
-        "mean squared length of the noise / p": equals(1, within=0.01),
-        "variance of inner products of noise / its value 1 / p": equals(1, within=0.05),
-    },
-    note="With flipped labels, and with a step so large that the outputs are of order 1 and the logistic factor matters.",
-)
-chapter.control(
-    "linear",
-    "Without the ReLU the same network fits and never generalises.",
-    {"train at t = 60": above(0.995), "test at t = 60": between(0.45, 0.55)},
-    note=PILOT,
-)
-chapter.control(
-    "no-signal",
-    "With all means at 0 there is nothing to learn.",
-    {"test at t = 15": between(0.45, 0.55), "test at t = 60": between(0.45, 0.55)},
-)
-chapter.control(
-    "large-start",
-    "With an initialisation a million times larger nothing happens in 60 steps.",
-    {"train at t = 60": below(0.6), "test at t = 60": below(0.6)},
-)
-chapter.control(
-    "frozen",
-    "With the activation pattern of the start kept for ever, the network fits and does not generalise.",
-    {"train at t = 60": above(0.995), "test at t = 60": below(0.7)},
-    note=PILOT,
-)
-chapter.claim(
-    "c1",
-    "After one step all training labels are fitted, the flipped ones included, and new points are guessed.",
-    {
-        f"runs of {RUNS} with train accuracy 1": above(94.5 if FULL else 15.5),
-        "test accuracy": between(0.48, 0.52) if FULL else between(0.45, 0.55),
-    },
-    paper="test error within (1 ± n^-c) / 2",
-    source="theorem 3.1, figure 1",
-    needs=("same-as-descent", "no-signal", "large-start"),
-    note="The theorem gives a band around one half, not one half itself. " + PILOT,
-)
-chapter.claim(
-    "c2",
-    "A dozen steps later all training labels are still fitted and new points are classified almost perfectly.",
-    {
-        **({f"runs of {RUNS} with train accuracy 1": above(94.5)} if FULL else {"train accuracy": above(0.995)}),
-        "test accuracy, median": above(0.99) if FULL else above(0.97),
-        "test accuracy, mean": reported() if FULL else above(0.9),
-        "share of runs with test accuracy of at least 0.9": reported(),
-    }
-    | {f"n = {n}: {what}": reported() for n in SAMPLES for what in OTHER},
-    paper="test error exp(-Ω(n^0.99 μ⁴/p)) for C n^0.01 ≤ t ≤ √n; t = 15 shown",
-    source="theorem 3.1, figures 1 and 2",
-    needs=("same-as-descent", "linear", "no-signal", "frozen"),
-    note="At t = 15, which the paper shows; its bound √n is 14.1. The theorem holds on an event of high probability, so single "
-    "runs may miss a cluster. " + PILOT,
-)
-chapter.claim(
-    "c3",
-    "After one step the network is the linear classifier with direction Σ y_i x_i, the more exactly the wider it is.",
-    {
-        "m = 1000: agreement of signs on test points": above(0.95),
-        "m = 1000: correlation of f and the linear rule": above(0.98),
-        "log-log slope of 1 - correlation in m": below(0),
-        "m = 1000: slope of f on the rule, times 8n/α": reported(),
-    },
-    paper="f → (α/8n) ⟨Σ y_i x_i, x⟩ as m grows",
-    source="section 4.2.1, equation 4.3",
-    needs=("same-as-descent",),
-    note=PILOT,
-)
-chapter.claim(
-    "c4",
-    "Neurons of positive sign grow along μ₁ in proportion to t and not along μ₂; neurons of negative sign the other way "
-    "round.",
-    {
-        "own axis / other axis, t = 1": between(0.8, 1.25),
-        "own axis / other axis, t = 15": above(3),
-        "R² of a line through the own-axis projection, t = 1 to 15": above(0.98),
-    },
-    paper="Ω(α μ² t/√m) against O(α μ² √(log n) t/√(mn))",
-    source="lemma 4.7, figure 3",
-    needs=("same-as-descent", "frozen"),
-    note="Geometric mean of both signs: one sign alone carries the accident of the cluster sizes. " + PILOT,
-)
-chapter.claim(
-    "c5",
-    "A step size that is small against the initialisation delays fit and generalisation; their order stays.",
-    {
-        f"runs of {SLOW_RUNS} in which it {what}": reported() if FULL else above(SLOW_RUNS - 0.5)
-        for what in ("fits later", "generalises later", "fits before it generalises")
-    }
-    | {
-        "time of the fit / prediction": between(0.5, 2) if FULL else reported(),
-        "time to test accuracy 0.9 / prediction": between(0.5, 2) if FULL else reported(),
-    }
-    | {f"{arm}: {what}": reported() for arm in ("large step", "small step") for what in DELAY},
-    paper="same picture at α = 1e-12 and 1e-16",
-    source="figure 1, left and right",
-    needs=("same-as-descent",),
-    note="Predictions: 6.5 ω n / (α √p) steps for the fit, 16 ω n √m / (α √p) for test accuracy 0.9; the factors 6.5 and "
-    "8 times 2 are this book's, from a pilot on other seeds. Memorises: the fit. Generalises: test accuracy 0.9. With 100 runs "
-    "the times are judged, with 5 the order.",
-)
-chapter.claim(
-    "c6",
-    "Whether it generalises is a matter of the signal s = √n μ²/√p: chance below, perfect above.",
-    {"s = 1, median": below(0.65), "s = 88, median": above(0.97)}
-    | {f"mean rises from s = {a:g} to {b:g}": above(0) for a, b in zip(SNRS[1:], SNRS[2:], strict=False)}
-    | {f"s = {s:g}, mean": reported() for s in SNRS},
-    paper="error bound in n μ⁴/p = s²",
-    source="theorem 3.1; the sweep is this chapter's",
-    needs=("same-as-descent", "no-signal"),
-    note="Test accuracy at t = 15. " + PILOT,
-)
-chapter.declarations()
+chapter.claims()
 
 # %% [markdown]
 # ## Sizes
@@ -196,13 +67,15 @@ chapter.declarations()
 # %% tags=["hide-input"]
 # fmt: off
 PLAIN = dict(p=40_000, n=200, tests=400, m=1000, flips=0.05, omega=1e-15)
-QUICK = SimpleNamespace(runs=RUNS, steps=60, slow_runs=SLOW_RUNS, slow_alpha=1e-15, slow_steps=800, other=10, sweep=5, widths=10,
-                        check=dict(p=2000, n=60, m=200))
-SMOKE = SimpleNamespace(**vars(QUICK) | dict(runs=2, slow_runs=2, slow_steps=40, other=2, sweep=2, widths=2,
-                                             check=dict(p=300, n=30, m=50)))
-PAPER = SimpleNamespace(**vars(QUICK) | dict(runs=RUNS, steps=1000, slow_alpha=1e-16, slow_steps=20_000, widths=RUNS, sweep=RUNS, other=RUNS))
+sizes = chapter.sizes(
+    quick=dict(runs=20, steps=60, slow_runs=5, slow_alpha=1e-15, slow_steps=800, other=10, sweep=5, widths=10,
+               samples=(), check=dict(p=2000, n=60, m=200)),
+    smoke=dict(runs=2, slow_runs=2, slow_steps=40, other=2, sweep=2, widths=2, check=dict(p=300, n=30, m=50)),
+    paper=dict(runs=100, steps=1000, slow_runs=100, slow_alpha=1e-16, slow_steps=20_000, other=100, sweep=100,
+               widths=100, samples=(100, 400)),
+)
 # fmt: on
-sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
+SNRS, WIDTHS = (1.0, 3.0, 10.0, 30.0, 88.0), (64, 250, 1000, 4000)
 ALPHA, AT = 1e-12, 15
 PROBES = [*range(21), 25, 30, 40, 50, 60]
 
@@ -261,7 +134,7 @@ def start(seed, coordinates, m, omega):
 
 def descend(x, y, given, w, a, *, n, alpha, steps, probes, mu, relu=True, frozen=False, until=None):
     """Gradient descent in the span of the n training points; what is seen at the probes, as a list of namespaces."""
-    x, y, given, w, a = (torch.as_tensor(v, dtype=torch.float64, device=device) for v in (x, y, given, w, a))
+    x, y, given, w, a = (torch.as_tensor(v, dtype=torch.float64, device=chapter.device) for v in (x, y, given, w, a))
     train, given = x[:n], given[:n]
     inner, across, h, h_test = train @ train.T, x[n:] @ train.T, train @ w, x[n:] @ w
     axes, along = x[:n, :2].T * mu, w[:2] * mu
@@ -336,22 +209,13 @@ theirs = ((explicit[s["n"] :] @ weights).relu() @ torch.tensor(a)).detach().nump
 noise = clusters(0, **PLAIN, mu=0.0)[0]
 products = noise @ noise.T / PLAIN["p"]
 apart = products[np.tril_indices(len(products), -1)]
+relative = np.abs(ours - theirs).max() / np.abs(theirs).max()
+variance = apart.var() * PLAIN["p"]
 chapter.measure(
     "same-as-descent",
-    **{
-        "largest relative difference after 5 steps": estimate.exact(
-            np.abs(ours - theirs).max() / np.abs(theirs).max(),
-            len(ours),
-            tolerance=1e-10,
-            method="largest of the test points",
-        ),
-        "mean squared length of the noise / p": estimate.exact(
-            products.diagonal().mean(), len(products), tolerance=0.01, method="mean over points"
-        ),
-        "variance of inner products of noise / its value 1 / p": estimate.exact(
-            apart.var() * PLAIN["p"], len(apart), tolerance=0.05, method="variance over pairs of points"
-        ),
-    },
+    difference=estimate.exact(relative, len(ours), tolerance=1e-10, method="largest of the test points"),
+    length=estimate.exact(products.diagonal().mean(), len(products), tolerance=0.01, method="mean over points"),
+    variance=estimate.exact(variance, len(apart), tolerance=0.05, method="variance over pairs of points"),
 )
 
 # %% [markdown]
@@ -389,30 +253,18 @@ fast = [run(i, steps=sizes.steps, probes=PROBES + further) for i in seeds]
 slow_probes = np.unique(np.geomspace(1, sizes.slow_steps, 60).astype(int)).tolist()
 slow = [run(i, alpha=sizes.slow_alpha, steps=sizes.slow_steps, probes=[0, *slow_probes]) for i in slow_seeds]
 
-all_fitted = {t: estimate.count(at(fast, t, "train") == 1) for t in (1, AT)}
-test_at = {t: at(fast, t) for t in (1, AT)}
-chapter.measure(
-    "c1", **{f"runs of {RUNS} with train accuracy 1": all_fitted[1], "test accuracy": estimate.mean(test_at[1])}
-)
-fit = {f"runs of {RUNS} with train accuracy 1": all_fitted[AT]} if FULL else {
-    "train accuracy": estimate.mean(at(fast, AT, "train"))
-}  # fmt: skip
-other_n = {n: [run(i, n=n, steps=AT, probes=[AT]) for i in seeds] for n in SAMPLES}
+fitted = {t: at(fast, t, "train") for t in (1, AT)}
+test = {t: at(fast, t) for t in (1, AT)}
+chapter.measure("c1", fitted=estimate.count(fitted[1] == 1), test=estimate.mean(test[1]))
+other_n = {n: [run(i, n=n, steps=AT, probes=[AT]) for i in seeds] for n in sizes.samples}
 chapter.measure(
     "c2",
-    **fit,
-    **{
-        f"n = {n}: {what}": value
-        for n, runs in other_n.items()
-        for what, value in zip(
-            OTHER, (estimate.count(at(runs, AT, "train") == 1), estimate.median(at(runs, AT))), strict=True
-        )
-    },
-    **{
-        "test accuracy, median": estimate.median(test_at[AT]),
-        "test accuracy, mean": estimate.mean(test_at[AT]),
-        "share of runs with test accuracy of at least 0.9": estimate.mean(test_at[AT] >= 0.9),
-    },
+    train=estimate.count(fitted[AT] == 1) if chapter.full else estimate.mean(fitted[AT]),
+    median=estimate.median(test[AT]),
+    mean=estimate.mean(test[AT]),
+    share=estimate.mean(test[AT] >= 0.9),
+    other_fitted={n: estimate.count(at(runs, AT, "train") == 1) for n, runs in other_n.items()},
+    other_median={n: estimate.median(at(runs, AT)) for n, runs in other_n.items()},
 )
 
 
@@ -423,54 +275,43 @@ def times(runs):
 
 (fast_fit, fast_test), (slow_fit, slow_test) = times(fast[: len(slow)]), times(slow)
 unit = PLAIN["omega"] * PLAIN["n"] / (sizes.slow_alpha * np.sqrt(PLAIN["p"]))
+steps = {"large step": times(fast), "small step": (slow_fit, slow_test)}
 chapter.measure(
     "c5",
-    **{
-        f"runs of {SLOW_RUNS} in which it fits later": estimate.count(
-            fast_fit.reached & (slow_fit.step > fast_fit.step)
-        ),
-        f"runs of {SLOW_RUNS} in which it generalises later": estimate.count(
-            fast_test.reached & (slow_test.step > fast_test.step)
-        ),
-        f"runs of {SLOW_RUNS} in which it fits before it generalises": estimate.count(
-            slow_fit.reached & (slow_test.step > slow_fit.step)
-        ),
-        "time of the fit / prediction": estimate.geometric_mean(slow_fit.step / (6.5 * unit)),
-        "time to test accuracy 0.9 / prediction": estimate.geometric_mean(
-            slow_test.step / (16 * unit * np.sqrt(PLAIN["m"]))
-        ),
-        **delay("large step", *times(fast)),
-        **delay("small step", slow_fit, slow_test),
+    order={
+        "fits later": estimate.count(fast_fit.reached & (slow_fit.step > fast_fit.step)),
+        "generalises later": estimate.count(fast_test.reached & (slow_test.step > fast_test.step)),
+        "fits before it generalises": estimate.count(slow_fit.reached & (slow_test.step > slow_fit.step)),
     },
+    fit_time=estimate.geometric_mean(slow_fit.step / (6.5 * unit)),
+    test_time=estimate.geometric_mean(slow_test.step / (16 * unit * np.sqrt(PLAIN["m"]))),
+    memorises={name: estimate.median(fit.step) for name, (fit, _) in steps.items()},
+    generalises={name: estimate.median(general.step) for name, (_, general) in steps.items()},
+    runs={name: estimate.count(general.reached) for name, (_, general) in steps.items()},
 )
 
 # %% tags=["hide-input"]
-with figures.figure(columns=2, size=(9, 3.4), sharey=True) as (fig, axes):
-    columns = {"step size": [], "t": [], "points": [], "mean": [], "10 %": [], "90 %": []}
-    for ax, runs, alpha in ((axes[0], fast, ALPHA), (axes[1], slow, sizes.slow_alpha)):
-        for k, (name, label) in enumerate((("train", "training"), ("flipped", "training, flipped"), ("test", "test"))):
-            v, t = curve(runs, name)
-            mean, (low, high) = np.nanmean(v, 1), np.nanpercentile(v, [10, 90], 1)
-            ax.plot(np.array(t) + 1, mean, marker=figures.MARKERS[k], ms=3, label=label, ls=("-", ":", "-")[k])
-            if name == "test":
-                ax.fill_between(np.array(t) + 1, low, high, color=figures.PALETTE[k], alpha=0.2, lw=0)
-            figures.fill(columns, f"{alpha:g}", t, label, mean, low, high)
-        ax.axhline(0.5, ls="--", color="gray", lw=1)
-        ax.set(xscale="log", xlabel="t + 1", title=f"step size {alpha:g}")
-    axes[0].set(ylabel="accuracy")
-    axes[0].legend(loc="lower right")
-    figure_1 = chapter.figure(
-        fig,
-        f"Accuracy, mean over runs; the band holds the middle 80 % of the runs' test accuracies. Dashed: chance. Left: after one step "
-        f"the training accuracy is {at(fast, 1, 'train').mean():.3f} and the test accuracy {test_at[1].mean():.2f}, after {AT} steps "
-        f"{at(fast, AT, 'train').mean():.3f} and {test_at[AT].mean():.2f}.",
-        "Two panels against steps on a logarithmic axis. Left: training accuracy, flipped labels included, jumps to 1 at the first step; "
-        "test accuracy stays at one half there and rises towards 1 in the next dozen steps. Right: with a small step size both rises are "
-        "spread out, the test accuracy much later than the fit.",
-        columns,
-        explore=Explore("t", ("mean",), by="points", choose="step size", log="x"),
-    )
-figure_1
+entries = []
+for runs, alpha in ((fast, ALPHA), (slow, sizes.slow_alpha)):
+    for name, label in {"train": "training", "flipped": "training, flipped", "test": "test"}.items():
+        v, t = curve(runs, name)
+        reach = np.nanpercentile(v, [10, 90], 1)
+        entries.append((f"step size {alpha:g}", label, np.array(t) + 1, np.nanmean(v, 1), *reach))
+chapter.figure(
+    table(("step size", "points", "t + 1", "mean", "10 %", "90 %"), entries),
+    Lines("t + 1", "mean", by="points", where="points != 'test'"),
+    Lines("t + 1", "mean", by="points", band=("10 %", "90 %"), where="points == 'test'"),
+    Level(0.5, "chance"),
+    panel="step size",
+    xscale="log",
+    ylabel="accuracy",
+    caption="Accuracy, mean over runs; the band holds the middle 80 % of the runs' test accuracies. Dotted: chance. "
+    f"Left: after one step the training accuracy is {fitted[1].mean():.3f} and the test accuracy "
+    f"{test[1].mean():.2f}, after {AT} steps {fitted[AT].mean():.3f} and {test[AT].mean():.2f}.",
+    alt="Two panels against steps on a logarithmic axis. Left: training accuracy, flipped labels included, jumps to 1 "
+    "at the first step; test accuracy stays at one half there and rises towards 1 in the next dozen steps. Right: "
+    "with a small step size both rises are spread out, the test accuracy much later than the fit.",
+)
 
 # %% [markdown]
 # ## After one step: a line
@@ -488,12 +329,10 @@ correlation = np.array([[np.corrcoef(r.seen[0].f, r.rule)[0, 1] for r in by_widt
 scale = [r.seen[0].f @ r.rule / (r.rule @ r.rule) * 8 * r.n / ALPHA for r in by_width[1000]]
 chapter.measure(
     "c3",
-    **{
-        "m = 1000: agreement of signs on test points": estimate.mean(agreement),
-        "m = 1000: correlation of f and the linear rule": estimate.mean(correlation[WIDTHS.index(1000)]),
-        "log-log slope of 1 - correlation in m": estimate.loglog_slope(WIDTHS, 1 - correlation.T),
-        "m = 1000: slope of f on the rule, times 8n/α": estimate.mean(scale),
-    },
+    agreement=estimate.mean(agreement),
+    correlation=estimate.mean(correlation[WIDTHS.index(1000)]),
+    width=estimate.loglog_slope(WIDTHS, 1 - correlation.T),
+    scale=estimate.mean(scale),
 )
 
 # %% [markdown]
@@ -508,52 +347,37 @@ chapter.measure(
 # %%
 def own_and_other(r, probe):
     """Mean size of the projection on the own and the other axis, for positive and for negative neurons."""
-    size = np.abs(probe.along)
-    return np.array(
-        [
-            [size[k][r.positive == own].mean() for k, own in pair]
-            for pair in (((0, True), (1, True)), ((1, False), (0, False)))
-        ]
-    )
+    size, pairs = np.abs(probe.along), (((0, True), (1, True)), ((1, False), (0, False)))
+    return np.array([[size[k][r.positive == own].mean() for k, own in pair] for pair in pairs])
 
 
 grown = np.array([[own_and_other(r, v) for v in r.seen if v.step <= AT] for r in fast])  # (runs, t, sign, own/other)
 ratio = np.exp(np.log(grown[..., 0] / grown[..., 1]).mean(-1))  # (runs, t)
 own = grown[:, 1 : AT + 1, :, 0].mean(-1)
 line = [np.corrcoef(np.arange(1, AT + 1), v)[0, 1] ** 2 for v in own]
-chapter.measure(
-    "c4",
-    **{
-        "own axis / other axis, t = 1": estimate.geometric_mean(ratio[:, 1]),
-        f"own axis / other axis, t = {AT}": estimate.geometric_mean(ratio[:, AT]),
-        f"R² of a line through the own-axis projection, t = 1 to {AT}": estimate.mean(line),
-    },
-)
+chapter.measure("c4", ratio={t: estimate.geometric_mean(ratio[:, t]) for t in (1, AT)}, line=estimate.mean(line))
 
 # %% tags=["hide-input"]
-first, drawn = fast[0], grown[0, :, 0, 0] / grown[0, :, 0, 1]
-with figures.figure(columns=3, size=(9, 3)) as (fig, axes):
-    columns = {"t": [], "axis": [], "projection": [], "neurons": []}
-    for ax, t in zip(axes, (0, 1, AT), strict=True):
-        along = next(v for v in first.seen if v.step == t).along[:, first.positive]
-        edges = np.linspace(-1.05, 1.05, 42) * np.abs(along).max()
-        for k in (0, 1):
-            heights, _ = np.histogram(along[k], edges)
-            ax.stairs(heights, edges, label=f"on $\\mu_{k + 1}$", ls=("-", "--")[k], lw=1.5)
-            figures.fill(columns, t, f"μ{k + 1}", (edges[1:] + edges[:-1]) / 2, heights)
-        ax.set(title=f"t = {t}", xlabel="$\\langle w_j, \\mu_k\\rangle$")
-        ax.locator_params(axis="x", nbins=4)
-    axes[0].set(ylabel="neurons with $a_j > 0$")
-    axes[0].legend(fontsize="small")
-    figure_2 = chapter.figure(
-        fig,
-        f"Projections of the positive neurons on both means, first run. The mean size on the own axis is {drawn[1]:.2f} times that on "
-        f"the other after one step and {drawn[AT]:.1f} times after {AT} steps.",
-        f"Three histograms. At the start both projections are the same bell. After one step they have grown alike. After {AT} steps the "
-        "projections on the first mean form two far groups, one on each side, and those on the second mean stay in the middle.",
-        columns,
-    )
-figure_2
+first, drawn, entries = fast[0], grown[0, :, 0, 0] / grown[0, :, 0, 1], []
+for t in (0, 1, AT):
+    along = next(v for v in first.seen if v.step == t).along[:, first.positive]
+    edges = np.linspace(-1.05, 1.05, 42) * np.abs(along).max()
+    for k, name in enumerate(("on μ₁", "on μ₂")):
+        entries.append((f"t = {t}", name, (edges[1:] + edges[:-1]) / 2, np.histogram(along[k], edges)[0]))
+chapter.figure(
+    table(("t", "axis", "projection", "neurons"), entries),
+    Histogram("projection", "neurons", by="axis"),
+    panel="t",
+    sharey=False,
+    size=(9, 3.2),
+    xlabel="$\\langle w_j, \\mu_k\\rangle$",
+    ylabel="neurons with $a_j > 0$",
+    caption="Projections of the positive neurons on both means, first run. The mean size on the own axis is "
+    f"{drawn[1]:.2f} times that on the other after one step and {drawn[AT]:.1f} times after {AT} steps.",
+    alt="Three histograms. At the start both projections are the same bell. After one step they have grown alike. "
+    f"After {AT} steps the projections on the first mean form two far groups, one on each side, and those on the "
+    "second mean stay in the middle.",
+)
 
 # %% [markdown]
 # ## How strong must the signal be?
@@ -566,37 +390,35 @@ sweep_seeds = chapter.seeds(sizes.sweep)
 weak = [
     [run(i, steps=AT, probes=[AT], mu=np.sqrt(s * np.sqrt(PLAIN["p"] / PLAIN["n"]))) for i in sweep_seeds] for s in SNRS
 ]
-level, fitted = (np.array([at(runs, AT, name) for runs in weak]) for name in ("test", "train"))
+level, learned = (np.array([at(runs, AT, name) for runs in weak]) for name in ("test", "train"))
 chapter.measure(
     "c6",
-    **{f"s = {s:g}, median": estimate.median(level[SNRS.index(s)]) for s in (SNRS[0], SNRS[-1])},
-    **{
-        f"mean rises from s = {SNRS[k]:g} to {SNRS[k + 1]:g}": estimate.paired_difference(level[k + 1], level[k])
+    median={SNRS[k]: estimate.median(level[k]) for k in (0, -1)},
+    rise={
+        f"{SNRS[k]:g} to {SNRS[k + 1]:g}": estimate.paired_difference(level[k + 1], level[k])
         for k in range(1, len(SNRS) - 1)
     },
-    **{f"s = {s:g}, mean": estimate.mean(v) for s, v in zip(SNRS, level, strict=True)},
+    mean={s: estimate.mean(v) for s, v in zip(SNRS, level, strict=True)},
 )
 
 # %% tags=["hide-input"]
-with figures.figure(size=(6, 3)) as (fig, ax):
-    columns = {"s": [], "test accuracy": []}
-    for s, v in zip(SNRS, level, strict=True):
-        ax.plot(np.full(len(v), s), v, "o", color=figures.PALETTE[0], alpha=0.5, mec="none")
-        figures.fill(columns, s, v)
-    ax.plot(SNRS, level.mean(1), "-", color=figures.PALETTE[1], label="mean")
-    ax.axhline(0.5, ls="--", color="gray", lw=1, label="chance")
-    ax.set(xscale="log", xlabel="signal s = √n μ²/√p", ylabel=f"test accuracy at t = {AT}")
-    ax.legend()
-    figure_3 = chapter.figure(
-        fig,
-        f"Test accuracy after {AT} steps against the strength of the signal; one dot per run. The means are "
-        + ", ".join(f"{v.mean():.2f} at s = {s:g}" for s, v in zip(SNRS, level, strict=True))
-        + ".",
-        "Dots on a logarithmic axis: at chance for the weakest signals, scattered in between, near 1 at the paper's signal. "
-        f"The lowest training accuracy of all runs is {fitted.min():.3f}.",
-        columns,
-    )
-figure_3
+chapter.figure(
+    table(
+        ("what", "s", "test accuracy"),
+        [("one run", s, v) for s, v in zip(SNRS, level, strict=True)] + [("mean", SNRS, level.mean(1))],
+    ),
+    Points("s", "test accuracy", by="what", where="what == 'one run'"),
+    Lines("s", "test accuracy", by="what", where="what == 'mean'"),
+    Level(0.5, "chance"),
+    size=(6, 3.4),
+    xscale="log",
+    xlabel="signal s = √n μ²/√p",
+    ylabel=f"test accuracy at t = {AT}",
+    caption=f"Test accuracy after {AT} steps against the strength of the signal; one dot per run. The means are "
+    f"{', '.join(f'{v.mean():.2f} at s = {s:g}' for s, v in zip(SNRS, level, strict=True))}.",
+    alt="Dots on a logarithmic axis: at chance for the weakest signals, scattered in between, near 1 at the paper's "
+    f"signal. The lowest training accuracy of all runs is {learned.min():.3f}.",
+)
 
 # %% [markdown]
 # ## Controls
@@ -612,39 +434,40 @@ changes = {
     "large-start": dict(omega=1e-9),
     "frozen": dict(frozen=True),
 }
-changed = {name: [run(i, probes=[AT, 60], **change) for i in other_seeds] for name, change in changes.items()}
-for name in changes:
-    measured = {"test at t = 60": estimate.mean(at(changed[name], 60))}
-    if name == "no-signal":
-        measured["test at t = 15"] = estimate.mean(at(changed[name], 15))
-    else:
-        measured["train at t = 60"] = estimate.mean(at(changed[name], 60, "train"))
-    chapter.measure(name, **measured)
+for name, change in changes.items():
+    runs = [run(i, probes=[AT, 60], **change) for i in other_seeds]
+    more = {"test_15": at(runs, AT)} if name == "no-signal" else {"train_60": at(runs, 60, "train")}
+    chapter.measure(name, test_60=estimate.mean(at(runs, 60)), **{k: estimate.mean(v) for k, v in more.items()})
 
 # %% tags=["hide-input"]
-with figures.figure(columns=2, size=(7, 3.2), sharey=True) as (fig, axes):
-    grid = np.linspace(-2, 2, 61)
-    u, v = np.meshgrid(grid, grid)
-    columns = {"t": [], "x along μ₁ / μ": [], "x along μ₂ / μ": [], "f > 0": []}
-    a = np.where(first.positive, 1, -1)
-    for ax, t in zip(axes, (1, AT), strict=True):
-        along = next(p for p in first.seen if p.step == t).along
-        f = np.maximum(u[..., None] * along[0] + v[..., None] * along[1], 0) @ a
-        ax.contourf(u, v, np.sign(f), levels=[-2, 0, 2], colors=[figures.PALETTE[1], figures.PALETTE[0]], alpha=0.5)
-        ax.plot([1, -1], [0, 0], "P", color="black", mec="white", ms=9, label="class +1")
-        ax.plot([0, 0], [1, -1], "X", color="black", mec="white", ms=9, label="class -1")
-        ax.set(title=f"t = {t}", xlabel="along $\\mu_1$, in units of μ", aspect="equal")
-        figures.fill(columns, t, u[::4, ::4].ravel(), v[::4, ::4].ravel(), (f[::4, ::4] > 0).ravel())
-    axes[0].set(ylabel="along $\\mu_2$")
-    axes[1].legend(fontsize="small", loc="upper right")
-    figure_4 = chapter.figure(
-        fig,
-        "Where the network of the first run answers +1 (blue) in the plane of the two means, without noise.",
-        f"Two maps. After one step one straight line through the origin divides the plane. After {AT} steps two crossing lines divide it "
-        "into four sectors, each around one cluster, with opposite sectors alike.",
-        columns,
-    )
-figure_4
+u, v = np.meshgrid(*[np.linspace(-2, 2, 41)] * 2)
+a, entries = np.where(first.positive, 1, -1), []
+for t in (1, AT):
+    along = next(p for p in first.seen if p.step == t).along
+    f = np.maximum(u[..., None] * along[0] + v[..., None] * along[1], 0) @ a
+    entries.append((f"t = {t}", "", u, v, np.where(f > 0, 1, -1)))
+    entries += [(f"t = {t}", "class +1", (1, -1), 0, np.nan), (f"t = {t}", "class -1", 0, (1, -1), np.nan)]
+MU1, MU2 = "along μ₁, in units of μ", "along μ₂, in units of μ"
+
+
+def means(ax, rows, cues):
+    """The means of the four clusters, a mark for each class."""
+    for (name, own), mark in zip(rows.query("cluster != ''").groupby("cluster", sort=False), "PX", strict=True):
+        (drawn,) = ax.plot(own[MU1], own[MU2], mark, color="black", mec="white", ms=9)
+        cues.label(name, drawn)
+
+
+chapter.figure(
+    table(("t", "cluster", MU1, MU2, "answer"), entries),
+    Heat(MU1, MU2, "answer", colors=(PALETTE[4], PALETTE[5]), where="cluster == ''"),
+    means,
+    panel="t",
+    size=(7, 3.6),
+    aspect="equal",
+    caption="Where the network of the first run answers +1 (blue) in the plane of the two means, without noise.",
+    alt=f"Two maps. After one step one straight line through the origin divides the plane. After {AT} steps two "
+    "crossing lines divide it into four sectors, each around one cluster, with opposite sectors alike.",
+)
 
 # %% [markdown]
 # ## Verdict

@@ -76,7 +76,7 @@ sizes = chapter.sizes(
         pure=dict(p=23, width=256, scale=0.02, lr=5.0, steps=200, seeds=5),
         quadratic=dict(p=23, width=256, scale=0.1, lr=5e-4, steps=500, seeds=5),
         relu=dict(widths={23: 512}, scale=0.1, lr=5e-4, steps=500, seeds=5),
-        large=dict(widths={97: 1024}, scale=0.1, lr=5e-5, steps=5000, seeds=5),
+        large=dict(p=97, width=1024, scale=0.1, lr=5e-5, steps=5000, seeds=5),
         grokking=dict(widths={31: 512}, scale=0.1, lr=2e-3, decay=2.0, share=0.75, steps=1000, every=10, seeds=5),
     ),
     smoke=dict(
@@ -92,6 +92,7 @@ sizes = chapter.sizes(
     ),
 )
 # fmt: on
+LARGE = chapter.device.type == "cuda"
 
 # %% [markdown]
 # ## What the paper claims
@@ -550,18 +551,18 @@ def above_rest(net, table):
     return [(v - rest).mean(1).cpu().numpy() for v in (right, ghosts / 2)]
 
 
-def standard(p, s):
+def standard(p, width, s):
     seeds = chapter.seeds(s["seeds"])
-    net, table = fresh(seeds, p, s["widths"][p], s["scale"], torch.relu, "standard"), Table(p, seeds)
+    net, table = fresh(seeds, p, width, s["scale"], torch.relu, "standard"), Table(p, seeds)
     before = read(net)
     train(net, table, s["steps"], **adam(s["lr"]))
     return SimpleNamespace(net=net, table=table, before=before, found=cosine_reading(net))
 
 
-relu = {p: standard(p, sizes.relu) for p in sizes.relu["widths"]}
+relu = {p: standard(p, width, sizes.relu) for p, width in sizes.relu["widths"].items()}
 chapter.measure("c3", **relu[23].found, other_ipr={p: run.found["ipr"] for p, run in relu.items() if p > 23})
-if chapter.device.type == "cuda":
-    chapter.measure("c3b", **standard(97, sizes.large).found)
+if LARGE:
+    chapter.measure("c3b", **standard(sizes.large["p"], sizes.large["width"], sizes.large).found)
 elif chapter.full:
     reason = "p = 97 with width 1024 is run in the paper profile where there is a GPU; none was there"
     chapter.not_tested("c3b", reason)
@@ -693,8 +694,7 @@ def end(run, name):
 
 c4, c4b, c5 = {}, {}, {}  # p -> quantity -> estimate
 for p, run in runs.items():
-    first, second = run.t95
-    steps, norm = run.curves.steps, run.curves["norm"]
+    (first, second), steps, norm = run.t95, run.curves.steps, run.curves["norm"]
     sparse = at(run, "ipr", second.step)
     c4[p] = dict(
         slow=estimate.count(first.reached & second.reached & (second.over(first) >= 2)),

@@ -112,6 +112,7 @@ sizes = chapter.sizes(
     ),
 )
 # fmt: on
+LARGE = not chapter.full or device.type == "cuda"
 
 
 def tensor(array, dtype=torch.float32):
@@ -749,7 +750,7 @@ chapter.figure(
 
 # %%
 s, net_seeds = sizes.nets, chapter.seeds(sizes.nets["seeds"])
-if not chapter.full or device.type == "cuda":
+if LARGE:
     samples = [harmonic_sum(i, s["points"], s["dimension"]) for i in net_seeds]
     x, v, y = map(np.stack, zip(*samples, strict=True))
     on_device, root = tensor(v), np.sqrt(s["points"])

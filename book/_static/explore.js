@@ -11,7 +11,8 @@ window.replibExplore = (figure, { columns, explore }) => {
   const bar = make("div", box, { className: "explorer-bar" });
   const choice = document.createElement("select");
   if (explore.choose) {
-    for (const value of new Set(columns[explore.choose])) choice.append(new Option(`${explore.choose} = ${value}`, value));
+    const drawn = (i) => columns[explore.x][i] != null && explore.y.some((name) => columns[name][i] != null);
+    for (const value of new Set(columns[explore.choose].filter((_, i) => drawn(i)))) choice.append(new Option(`${explore.choose} = ${value}`, value));
     choice.setAttribute("aria-label", explore.choose);
     bar.append(choice);
   }
@@ -27,7 +28,7 @@ window.replibExplore = (figure, { columns, explore }) => {
   const reader = make("input", box, { type: "range", min: 0, value: 0 });
   reader.setAttribute("aria-label", `Read values at ${explore.x}`);
   const legend = make("div", box, { className: "explorer-legend" });
-  make("p", box, { className: "detail", textContent: "Drag over a part to enlarge it. The slider reads values, by keyboard too." });
+  make("p", box, { className: "detail", textContent: "Drag over a part to enlarge it. The slider reads values, by keyboard too. Of several runs the mean is shown." });
 
   // of a logarithmic axis more than this below the top is not drawn: a decaying curve would take the whole axis
   const decades = 1e-12;
@@ -44,11 +45,13 @@ window.replibExplore = (figure, { columns, explore }) => {
         const key = name.filter(Boolean).join(", ");
         if (!curves.has(key)) curves.set(key, new Map());
         const [a, b] = [columns[explore.x][i], columns[y][i]];
-        if (a != null && b != null && a > floor.x && b > floor.y) curves.get(key).set(a, b);
+        if (a == null || b == null || a <= floor.x || b <= floor.y) continue;
+        const [sum, count] = curves.get(key).get(a) ?? [0, 0];
+        curves.get(key).set(a, [sum + b, count + 1]);
       }
     }
     const xs = [...new Set([...curves.values()].flatMap((c) => [...c.keys()]))].sort((a, b) => a - b);
-    const data = [xs, ...[...curves.values()].map((c) => xs.map((x) => c.get(x) ?? null))];
+    const data = [xs, ...[...curves.values()].map((c) => xs.map((x) => (c.has(x) ? c.get(x)[0] / c.get(x)[1] : null)))];
     // lines at whole decades: all of them would fill the plane
     const powers = (u, _, min, max) => {
       const found = [];

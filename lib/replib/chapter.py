@@ -3,14 +3,12 @@
 ::
 
     chapter = begin("xu2021_extrapolation", profile, seed)
-    chapter.claim("c1", "a trained MLP is linear along rays", above(0.99), paper="0.99")
-    ...
-    chapter.measure("c1", estimate.mean(r_squared))
+    chapter.measure("c1", quadratic=estimate.mean(r_squared))
     chapter.verdicts()
     chapter.report()
 
-Claims are declared before they are measured, each is measured once or declared not tested, and
-whatever breaks that rule is an error that names the claim.
+Claims are declared in the chapter's claims file, see :mod:`replib.claimsfile`. Each is measured once or declared not
+tested, and whatever breaks that rule is an error that names the claim.
 """
 
 import math
@@ -23,11 +21,10 @@ from typing import Protocol
 
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 from replib import environment, figures, render
-from replib.claims import Claim, Criteria, Quantity, final_verdict, named
-from replib.claimsfile import ClaimsError, ClaimsFile, find, member_name, read
+from replib.claims import Claim, final_verdict
+from replib.claimsfile import ClaimsFile, find, member_name, read
 from replib.estimate import Estimate
 from replib.figures import Layer
 from replib.record import (
@@ -60,7 +57,7 @@ class DataSet(Protocol):
 
 @dataclass(frozen=True)
 class Explore:
-    """How the site offers a figure's data for exploring, by names of its columns.
+    """How the site offers a figure's data for exploring, by names of its columns; read off its first curves or points.
 
     Attributes:
         x: the horizontal axis.
@@ -90,10 +87,10 @@ class Output:
 class Chapter:
     """One run of one chapter. Made by :func:`begin`."""
 
-    def __init__(self, slug: str, profile: str, seed: int, declared: ClaimsFile | None) -> None:
+    def __init__(self, slug: str, profile: str, seed: int, declared: ClaimsFile) -> None:
         self.slug, self.profile, self.seed = slug, profile, seed
-        self._claims: dict[str, Claim] = declared.claims(profile) if declared else {}
-        self._controls: dict[str, Claim] = declared.controls(profile) if declared else {}
+        self._claims: dict[str, Claim] = declared.claims(profile)
+        self._controls: dict[str, Claim] = declared.controls(profile)
         self._seeds: set[int] = set()
         self._figures = 0
         self._data: list[DataRecord] = []
@@ -146,37 +143,6 @@ class Chapter:
         self._data.append(DataRecord(name=fetched.name, sha256=fetched.sha256, bytes=fetched.bytes))
         self._downloaded += fetched.downloaded
         return fetched.paths
-
-    def claim(
-        self,
-        id: str,
-        statement: str,
-        criteria: Criteria,
-        *,
-        paper: str,
-        source: str = "",
-        needs: Sequence[str] = (),
-        note: str = "",
-    ) -> None:
-        """Declare a claim of the paper.
-
-        Args:
-            criteria: one criterion, or quantity -> criterion; all must hold.
-            paper: the paper's figure, or that it gives none.
-            source: where in the paper, and how the figure was obtained.
-            needs: ids of controls; if one does not hold the claim becomes inconclusive.
-            note: what a reader must know about the criterion.
-        """
-        self._declare(self._claims, Claim(id, statement, _legacy(criteria), paper, source, tuple(needs), note))
-
-    def control(self, id: str, statement: str, criteria: Criteria, *, note: str = "") -> None:
-        """Declare a control with the outcome it must have."""
-        self._declare(self._controls, Claim(id, statement, _legacy(criteria), note=note))
-
-    def _declare(self, table: dict[str, Claim], claim: Claim) -> None:
-        if claim.id in self._claims or claim.id in self._controls:
-            raise ChapterError(f"claim {claim.id!r} is declared twice: give the second another id")
-        table[claim.id] = claim
 
     def _open(self, id: str) -> Claim:
         claim = self._claims.get(id) or self._controls.get(id)
@@ -231,18 +197,15 @@ class Chapter:
 
     def claims(self) -> Output:
         """All claims and controls with the criteria they will be judged by."""
-        return self.declarations()
-
-    def declarations(self) -> Output:
-        """All claims and controls with the criteria they will be judged by."""
         claims, controls = (
             [_claim_record(c, self._controls) for c in t.values()] for t in (self._claims, self._controls)
         )
         lines = [f"{c.id}: {c.statement}" for c in (*claims, *controls)]
         return Output({"text/html": render.declarations(claims, controls), "text/plain": "\n".join(lines)})
 
-    def figure(self, data: pd.DataFrame | Figure, *layers: Layer | str | Mapping, caption: str = "", alt: str = "",
-               panel: str = "", explore: Explore | None = None, **options: object) -> Output:  # fmt: skip
+    def figure(
+        self, data: pd.DataFrame, *layers: Layer, caption: str, alt: str, panel: str = "", **options: object
+    ) -> Output:
         """Draw a table in house style and attach it for download.
 
         Args:
@@ -252,18 +215,12 @@ class Chapter:
             alt: the finding, for a reader who cannot see it.
             panel, options: small multiples and axes, as :func:`replib.figures.draw` takes them.
         """
-        if isinstance(data, Figure):
-            fig, (caption, alt, data) = data, layers
-            data = pd.DataFrame({k: _plain(v) for k, v in data.items()})
-            layers = ()
-        else:
-            fig = figures.draw(data, *layers, panel=panel, **options)
-            explore = _explore(data, layers, panel, options)
         if not caption.strip() or not alt.strip():
             raise ChapterError("a figure needs a caption and an alternative text that states the finding")
         columns = {str(name): _plain(column) for name, column in data.items()}
+        explore = _explore(data, layers, panel, options)
         self._figures += 1
-        svg = figures.svg(fig, f"{self.slug}-{self._figures}", alt)
+        svg = figures.svg(figures.draw(data, *layers, panel=panel, **options), f"{self.slug}-{self._figures}", alt)
         return Output(
             {
                 "text/html": render.figure(self._figures, svg, caption),
@@ -281,20 +238,13 @@ class Chapter:
         """The run so far as a record.
 
         Raises:
-            ChapterError: a claim was declared and never measured, or needs an unknown control.
+            ChapterError: a claim was declared and never measured.
         """
         for claim in (*self._claims.values(), *self._controls.values()):
             if not claim.settled:
                 raise ChapterError(
                     f"claim {claim.id!r} was declared and never measured: measure it, or say not_tested with the reason"
                 )
-            unknown = set(claim.needs) - self._controls.keys()
-            if unknown:
-                raise ChapterError(
-                    f"claim {claim.id!r} needs controls that are not declared: {', '.join(sorted(unknown))}"
-                )
-        if not self._claims:
-            raise ChapterError("this chapter declares no claim")
         return Record(
             slug=self.slug,
             profile=self.profile,
@@ -321,10 +271,6 @@ class Chapter:
                 RECORD_MIME: record.model_dump(mode="json"),
             }
         )
-
-
-def _legacy(criteria: Criteria) -> tuple[Quantity, ...]:
-    return tuple(Quantity(name, "", name, criterion) for name, criterion in named(criteria).items())
 
 
 def _plain(column: Iterable) -> list:
@@ -391,13 +337,9 @@ def begin(slug: str, profile: str, seed: int) -> Chapter:
         raise ChapterError(f"the seed must be a whole number of at least 0, got {seed!r}")
     # some CUDA matrix products are deterministic only with this workspace; read when CUDA starts
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    declared = read(find(slug))
     environment.pin_threads()
     torch.use_deterministic_algorithms(True)
     # every operation writes all of its output: filling fresh memory first would only cost time
     torch.utils.deterministic.fill_uninitialized_memory = False
-    figures.use_style()
-    try:
-        declared = read(find(slug))
-    except ClaimsError:
-        declared = None
     return Chapter(slug, profile, seed, declared)

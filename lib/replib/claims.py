@@ -38,8 +38,7 @@ class Criterion:
     """``low < value < high``, with the interval on the same side of ``clear_low`` and ``clear_high``.
 
     The plain bounds say how large the effect must be, the clear bounds what the interval must
-    exclude; by default they coincide, and then the interval alone decides. ``ratio > 3, interval
-    above 1.5`` is ``above(3, clear_of=1.5)``.
+    exclude; by default they coincide, and then the interval alone decides.
     """
 
     low: float = -math.inf
@@ -108,41 +107,26 @@ class Criterion:
         return self.low > -math.inf or self.high < math.inf
 
 
-def above(bound: float, *, clear_of: float | None = None) -> Criterion:
-    """Greater than ``bound``; the interval must lie above ``clear_of`` (the bound itself by default)."""
-    return Criterion(low=bound, clear_low=bound if clear_of is None else clear_of)
-
-
-def below(bound: float, *, clear_of: float | None = None) -> Criterion:
-    """Less than ``bound``; the interval must lie below ``clear_of`` (the bound itself by default)."""
-    return Criterion(high=bound, clear_high=bound if clear_of is None else clear_of)
-
-
-def between(low: float, high: float) -> Criterion:
-    """The whole interval strictly between ``low`` and ``high``."""
-    return Criterion(low, high, low, high)
-
-
-def equals(target: float, *, within: float) -> Criterion:
-    """The whole interval closer to ``target`` than ``within``."""
-    if not within > 0:
-        raise ValueError(f"equality needs a positive margin, got within={within}")
-    return between(target - within, target + within)
-
-
-def reported() -> Criterion:
-    """A quantity that is shown beside the judged ones and decides nothing."""
-    return Criterion()
+def _within(target: float, margin: float) -> Criterion:
+    if not margin > 0:
+        raise ValueError(f"equality needs a positive margin, got {margin:g}")
+    return Criterion(*(target - margin, target + margin) * 2)
 
 
 _NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 # inf: the value alone decides
 _CLEAR = _NUMBER[:-4] + r"|-?inf)\s*"
 _FORMS = (
-    (rf">{_NUMBER}(?:, interval above{_CLEAR})?", lambda bound, clear: above(bound, clear_of=clear)),
-    (rf"<{_NUMBER}(?:, interval below{_CLEAR})?", lambda bound, clear: below(bound, clear_of=clear)),
-    (rf"in \({_NUMBER},{_NUMBER}\)", lambda low, high: between(low, high)),
-    (rf"={_NUMBER}(?:±|\+-){_NUMBER}", lambda target, margin: equals(target, within=margin)),
+    (
+        rf">{_NUMBER}(?:, interval above{_CLEAR})?",
+        lambda x, clear: Criterion(low=x, clear_low=x if clear is None else clear),
+    ),
+    (
+        rf"<{_NUMBER}(?:, interval below{_CLEAR})?",
+        lambda x, clear: Criterion(high=x, clear_high=x if clear is None else clear),
+    ),
+    (rf"in \({_NUMBER},{_NUMBER}\)", lambda low, high: Criterion(low, high, low, high)),
+    (rf"={_NUMBER}(?:±|\+-){_NUMBER}", _within),
 )
 
 
@@ -160,17 +144,6 @@ class Quantity:
     member: str
     name: str
     criterion: Criterion
-
-
-Criteria = Criterion | Mapping[str, Criterion]
-
-
-def named(criteria: Criteria) -> dict[str, Criterion]:
-    """One criterion, or several by quantity: all of them must hold. At least one must judge."""
-    table = {"": criteria} if isinstance(criteria, Criterion) else dict(criteria)
-    if not any(c.judges for c in table.values()):
-        raise ValueError("a claim needs at least one criterion that can fail")
-    return table
 
 
 @dataclass

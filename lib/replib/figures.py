@@ -4,7 +4,6 @@ import html
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 
 import matplotlib
@@ -15,7 +14,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from replib.estimate import Estimate
 
@@ -58,62 +56,6 @@ _STYLE = {
     ),
     _INK,
 )
-
-
-def use_style() -> None:
-    """Make the house style matplotlib's default in this process."""
-    matplotlib.rcParams.update(_STYLE)
-
-
-@contextmanager
-def figure(*, rows: int = 1, columns: int = 1, size: tuple[float, float] | None = None, **options: object) -> Iterator:
-    """``with figure(columns=2) as (fig, axes)``: a figure in house style, closed at the end.
-
-    ``axes`` is one Axes for a single panel and a flat list for several.
-    """
-    with matplotlib.rc_context(_STYLE):
-        fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
-        flat = list(axes.flat)
-        try:
-            yield fig, (flat[0] if len(flat) == 1 else flat)
-        finally:
-            plt.close(fig)
-
-
-def fill(columns: Mapping[str, list], *entries: ArrayLike) -> None:
-    """Append rows to a figure's data: one entry per column, each one value or a list; single values are repeated.
-
-    Raises:
-        ValueError: not one entry per column, or lists of different lengths; nothing is appended then.
-    """
-    try:
-        rows = np.broadcast_arrays(*(np.atleast_1d(np.asarray(e)) for e in entries))
-    except ValueError:
-        raise ValueError(f"lists of different lengths: {[np.shape(e) for e in entries]}") from None
-    if len(rows) != len(columns):
-        raise ValueError(f"{len(columns)} columns ({', '.join(columns)}) and {len(rows)} entries")
-    for column, entry in zip(columns.values(), rows, strict=True):
-        column.extend(entry.tolist())
-
-
-def grouped_bars(ax: Axes, groups: Mapping[str, Mapping[str, Estimate]]) -> dict[str, list]:
-    """Grouped bars with 95 % intervals: series -> label -> estimate. Returns what is drawn, as columns.
-
-    Series differ in colour and in hatching; all have the same labels.
-    """
-    columns: dict[str, list] = {"label": [], "series": [], "value": [], "low": [], "high": []}
-    width = 0.8 / len(groups)
-    for k, (series, estimates) in enumerate(groups.items()):
-        drawn = list(estimates.values())
-        value = np.array([e.value for e in drawn])
-        reach = np.abs(np.array([[e.low for e in drawn], [e.high for e in drawn]]) - value)
-        at = np.arange(len(drawn)) + width * (k - (len(groups) - 1) / 2)
-        ax.bar(at, value, 0.95 * width, yerr=reach, label=series, color=PALETTE[k], hatch=("", "//", "..")[k % 3],
-               ecolor="gray", capsize=3)  # fmt: skip
-        ax.set_xticks(np.arange(len(drawn)), list(estimates))
-        for label, e in estimates.items():
-            fill(columns, label, series, e.value, e.low, e.high)
-    return columns
 
 
 def table(columns: Sequence[str], entries: Iterable[tuple]) -> pd.DataFrame:

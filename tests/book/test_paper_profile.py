@@ -240,11 +240,11 @@ sizes.rate |= dict(seeds=2, grids=(3, 5), train=200, test=50, steps=3)
         """
 sizes.polyhedra |= dict(sets=3, points=20)
 sizes.layers |= dict(count=2, widest=12, samples=100, objectives=2, mixtures=5)
-sizes.single |= dict(nets=2, samples=100, large={k: (v[0], 6, 6, 2) for k, v in sizes.single["large"].items()})
+sizes.single |= dict(nets=2, samples=100, large=[(v[0], 5 + k, 6, 2) for k, v in enumerate(sizes.single["large"])])
 sizes.moons |= dict(nets=2, points=40, steps=5)
 sizes.cells |= dict(nets=2, shape=(2, 3, 3, 2), many=(4, 8))
 sizes.rational |= dict(nets=2, points=50)
-sizes.timing |= dict(nets=1, shapes={k: (v[0], 4, 4, 2) for k, v in sizes.timing["shapes"].items()})
+sizes.timing |= dict(nets=1, shapes=[(v[0], 4 + k, 4, 2) for k, v in enumerate(sizes.timing["shapes"])])
 """,
         "",
     ),

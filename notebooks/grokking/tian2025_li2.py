@@ -36,189 +36,34 @@ seed = 0
 
 # %% tags=["hide-input"]
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import torch
-from matplotlib.ticker import LogLocator
-from replib import estimate, figures
+from replib import estimate
 from replib.analysis.fourier import harmonics
-from replib.chapter import Explore, begin
-from replib.claims import above, below, between, equals, reported
+from replib.chapter import begin
 from replib.data import modular
 from replib.estimate import Estimate
+from replib.figures import Level, Lines, Points, table
 from replib.models.pairs import PairNetwork, pair_sums
-from replib.onset import DELAY, delay, onset
+from replib.onset import onset
 from replib.randomness import numpy_generator, torch_generator
 from replib.training.descent import descend
 from scipy import stats
+from torch.nn.functional import normalize
+from torch.nn.functional import one_hot as indicators
 
 chapter = begin("tian2025_li2", profile, seed)
-device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available() else "cpu")
+device = chapter.device
 F64 = torch.float64
 
 # %% [markdown]
 # ## What the paper claims
 #
-# Every claim and every control is declared here with its criterion, before anything is run. A claim counts only if the
-# controls it needs behave as declared.
+# A claim counts only if the controls it needs behave as declared.
 
 # %% tags=["hide-input"]
-FULL = profile == "paper"
-PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
-ETAS, WIDTHS = (1e-2, 1e-1, 1.0, 10.0), (32, 256, 512, 1024, 2048)
-MODULI = (7, 8, 13, 16)
-SEEDS, ENOUGH = (15, 11.5) if FULL else (5, 3.5)
-ZERO = (41, 89, 127) if FULL else (31,)
-KEPT = (0.8, 0.9, 0.95)
-
-chapter.control(
-    "interpolation",
-    "Without ridge the gradient of the hidden layer vanishes where the output layer can fit everything, and only there.",
-    {"K = 4n or more, relative to η = 0.1": below(1e-6), "K = 32, relative to η = 0.1": above(0.1)},
-    note="Both cut-offs are ours: zero up to rounding, and far from zero.",
-)
-chapter.control(
-    "linear-units",
-    "With linear units the energy and its gradient are zero everywhere: starts stay where they are, and their purity stays "
-    "that of random vectors.",
-    {
-        "largest energy": below(1e-20),
-        "largest gradient": below(1e-10),
-        "largest distance of an end from its start": below(1e-6),
-        "largest change of purity": below(1e-6),
-        "share of starts that end in one frequency": reported(),
-    },
-    note="The cut-offs are ours; they allow for rounding. Same starts, steps and moduli as c2. Before, only the first two were "
-    "asked, of a few random vectors.",
-)
-chapter.control(
-    "shuffled-labels",
-    "With shuffled labels a planted frequency does not survive even when every pair is seen.",
-    {"cosine, shuffled": below(0.5), "cosine, true labels": above(0.99)},
-    note=PILOT,
-)
-chapter.control(
-    "no-top-down",
-    "Without the top-down term fresh neurons fall on taken and free frequencies alike.",
-    {"share on free frequencies": between(0.35, 0.65)},
-    note="Half of the frequencies are free; the margin is ours.",
-)
-chapter.control(
-    "too-few-phases",
-    "When the learned features do not span their frequency, most fresh neurons end in no single frequency.",
-    {
-        f"share of fresh neurons in one frequency, {name}": below(0.5)
-        for name in ("equal phases", "four pairs of phases")
-    }
-    | {f"median purity, {name}": reported() for name in ("equal phases", "four pairs of phases")},
-    note="First declared as a median purity below 0.5, which four pairs left open: neurons can end near one frequency and "
-    "not in it. It is judged now by what c5 counts, a purity of at least 0.999, and on draws other than those on which the "
-    "first criterion was seen to fail; on the new draws the median purity is reported. Both cut-offs are ours. "
-    + PILOT,
-)
-chapter.claim(
-    "c1",
-    "With the output layer at its ridge solution the gradient of the hidden layer has a closed form; for wide random "
-    "features it points along Y Yᵀ F, and it vanishes with the ridge.",
-    {
-        "relative error of the identity": below(1e-8),
-        "all pairs, K = 2048: cosine with Y Yᵀ F": above(0.8),
-        "all pairs: cosine, smallest rise from one width to the next, K > n": above(0),
-        "exponent of the gradient's norm in η, K = 4n or more": between(0.9, 1.1),
-        "half of the pairs, K = 2048: cosine with Y Yᵀ F": reported(),
-    }
-    | (
-        {
-            "off-diagonal / diagonal of FᵀF during training": below(0.1),
-            "off-diagonal / diagonal of FFᵀ during training": reported(),
-        }
-        if FULL
-        else {}
-    ),
-    paper="identity; FᵀF and FFᵀ diagonal up to 8 % (M = 71)",
-    source="proposition 1, lemma 1, figure 3",
-    needs=("interpolation",),
-    note="Half of the pairs: n = 60 of 121. The exponent is averaged over widths and both sets of pairs within a draw of W."
-    + (
-        " Off-diagonal / diagonal: root mean square of the off-diagonal entries over the mean of the diagonal, for centred F; "
-        "the largest over two networks and the probed epochs, the whole training on a GPU and its first 200 epochs without one."
-        if FULL
-        else ""
-    ),
-)
-chapter.claim(
-    "c2",
-    "A neuron climbs an energy whose local maxima are single frequencies and nothing else.",
-    {f"M = {m}: share of starts that end in one frequency": above(0.98) for m in MODULI}
-    | {f"M = {m}: largest |E / (M/4) - 1|, or M/2 at k = M/2": below(1e-3) for m in MODULI}
-    | {f"M = {m}: energy at k = M/2 / elsewhere": equals(2, within=0.01) for m in MODULI if m % 2 == 0}
-    | {"energy / printed constant M/16": reported()},
-    paper="M/16, and M/8 at k = M/2",
-    source="theorems 1 and 2, corollary 2",
-    needs=("linear-units",),
-    note="The printed constants are four times too small [derived]: the proof counts the cross term of (u + v)² once.",
-)
-chapter.claim(
-    "c3",
-    "A frequency survives as a maximum when about M log M pairs are seen."
-    if not FULL
-    else "Networks generalise from a share of about (log M)/M of the pairs on.",
-    {
-        "exponent of n₅₀ in M": between(1.0, 1.6),
-        "AIC of c M² minus AIC of c M log M": above(0),
-        **{f"exponent with cosine {c}": reported() for c in KEPT if c != 0.9},
-    }
-    if not FULL
-    else {"exponent of the threshold in (log M)/M": between(0.8, 1.2)},
-    paper="n of order d² M log M; the repository uses 2.7482 (log M)/M",
-    source="theorem 4, figure 5",
-    needs=() if FULL else ("shuffled-labels",),
-    note=(
-        "The test accuracy at the last epoch, mean over seeds, is measured at ten shares from 0.5 to 1.5 times 2.7482 (log M)/M; "
-        "the threshold is where its running maximum crosses 0.5, by linear interpolation. This grid itself follows "
-        "(log M)/M, so at its ends the exponent would be 1 whatever the networks do: the claim is tested only if 0.5 is "
-        "crossed inside the grid at every M. "
-        if FULL
-        else "An exponent of M log M itself would read about 1.2 over this range, M² reads 2. "
-    )
-    + PILOT,
-)
-chapter.claim(
-    "c4",
-    "Networks grok with weight decay and not without.",
-    {
-        f"seeds of {SEEDS} that reach test accuracy 0.95 after train accuracy 0.99": above(ENOUGH),
-        "final test accuracy, with decay - without": above(0.3, clear_of=0),
-    }
-    | {f"{arm}: {what}": reported() for arm in ("decay", "no decay", "zero start") for what in DELAY}
-    | (
-        {"final test accuracy without decay": below(0.2)} if FULL else {"final test accuracy without decay": reported()}
-    ),
-    paper="M = 71: decay 2e-4 groks, 0 does not",
-    source="figure 3",
-    note="Coupled L2 decay, as in the official code. Memorises, generalises: 95 % of the training or test pairs are right. "
-    + PILOT,
-)
-chapter.claim(
-    "c5",
-    "When some frequencies are learned, fresh neurons go to the missing ones.",
-    {"share of fresh neurons on a missing frequency": above(0.98), "largest |E_S / (M/4) - 1| of these": reported()},
-    paper="exact",
-    source="theorem 7",
-    needs=("no-top-down", "too-few-phases"),
-)
-chapter.claim(
-    "c6",
-    "An output layer that starts at zero accelerates feature learning.",
-    {f"M = {m}: epoch of test accuracy 0.5, zero start - standard": below(0) for m in ZERO},
-    paper="faster at M = 41, 89, 127",
-    source="section 3.2, figures 14 to 17",
-    note="A network that does not get there counts with the last epoch. Pairs: those of c4"
-    + (" where M is the same, else 2.7482 M log M. " if FULL else ". ")
-    + PILOT,
-)
-chapter.declarations()
+chapter.claims()
 
 # %% [markdown]
 # ## Sizes
@@ -229,24 +74,27 @@ chapter.declarations()
 
 # %% tags=["hide-input"]
 # fmt: off
-QUICK = SimpleNamespace(
-    ridge=dict(m=11, draws=5), maxima=dict(starts=400, steps=3000, lr=0.05),
-    planted=dict(moduli=(83, 113, 163, 227, 331), draws=16, steps=200, halvings=6),
-    trained=dict(m=31, pairs=480, width=256, lr=5e-3, decay=2e-4, epochs=500, every=10),
-    residual=dict(m=13, draws=5, neurons=100, steps=2000, lr=0.05), diagonal=None, threshold=None,
+sizes = chapter.sizes(
+    quick=dict(
+        ridge=dict(m=11, draws=5), maxima=dict(starts=400, steps=3000, lr=0.05),
+        planted=dict(moduli=(83, 113, 163, 227, 331), draws=16, steps=200, halvings=6),
+        residual=dict(m=13, draws=5, neurons=100, steps=2000, lr=0.05),
+        trained=dict(m=31, pairs=480, width=256, lr=5e-3, decay=2e-4, epochs=500, every=10),
+        seeds=5, zero_start=(31,), diagonal=None, threshold=None,
+    ),
+    smoke=dict(
+        maxima=dict(starts=20, steps=100), planted=dict(moduli=(31, 41, 53), draws=2, steps=10, halvings=2),
+        residual=dict(draws=2, neurons=10, steps=50), trained=dict(epochs=20),
+    ),
+    paper=dict(
+        trained=dict(m=71, pairs=2016, width=2048, lr=5e-4, epochs=3000, every=20),
+        seeds=15, zero_start=(41, 89, 127), diagonal=dict(epochs=200, seeds=2),
+        threshold=dict(moduli=(23, 31, 41, 53, 71, 89, 107, 127), ratios=10, seeds=5,
+                       width=2048, lr=5e-4, decay=2e-4, epochs=3000),
+    ),
 )
-SMOKE = SimpleNamespace(**vars(QUICK) | dict(
-    maxima=dict(starts=20, steps=100, lr=0.05), planted=dict(moduli=(31, 41, 53), draws=2, steps=10, halvings=2),
-    trained=QUICK.trained | dict(epochs=20), residual=QUICK.residual | dict(draws=2, neurons=10, steps=50),
-))
-PAPER = SimpleNamespace(**vars(QUICK) | dict(
-    trained=dict(m=71, pairs=2016, width=2048, lr=5e-4, decay=2e-4, epochs=3000, every=20),
-    diagonal=dict(m=71, pairs=2016, width=2048, lr=5e-4, decay=2e-4, epochs=200, every=20, seeds=2),
-    threshold=dict(moduli=(23, 31, 41, 53, 71, 89, 107, 127), ratios=10, seeds=5, width=2048, lr=5e-4, decay=2e-4, epochs=3000),
-))
 # fmt: on
-sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
-LARGE = not FULL or device.type == "cuda"
+LARGE = not chapter.full or device.type == "cuda"
 NO_GPU = "thousands of epochs of networks with 2048 neurons on every modulus; no GPU was there: not run"
 
 
@@ -289,7 +137,7 @@ def centred(a):
 
 
 def one_hot(pairs, m):
-    return torch.nn.functional.one_hot(modular.labels(pairs, m), m).to(F64)
+    return indicators(modular.labels(pairs, m), m).to(F64)
 
 
 class Ridge:
@@ -326,6 +174,7 @@ def cosine(a, b):
     return ((a * b).sum() / (a.norm() * b.norm())).item()
 
 
+ETAS, WIDTHS = (1e-2, 1e-1, 1.0, 10.0), (32, 256, 512, 1024, 2048)
 s = sizes.ridge
 m, all_pairs = s["m"], modular.pairs(s["m"])
 n_all = len(all_pairs)
@@ -390,8 +239,8 @@ def unit(w):
 
 g = torch_generator(0, "check")
 w = torch.randn(3, 26, generator=g, dtype=F64, requires_grad=True)
-table = modular.pairs(13)
-plain = 0.5 * (centred(one_hot(table, 13)).T @ features(w, table)).square().sum(0)
+thirteen = modular.pairs(13)
+plain = 0.5 * (centred(one_hot(thirteen, 13)).T @ features(w, thirteen)).square().sum(0)
 (by_autograd,) = torch.autograd.grad(plain.sum(), w)
 fast, *back = energy(*w.detach().tensor_split(2, -1))
 plain = plain.detach()
@@ -408,7 +257,8 @@ def starts(m):
     return unit(torch.randn(s["starts"], 2 * m, generator=g, dtype=F64))
 
 
-climbs, ended, shares, offs, twice, printed = {}, {}, {}, {}, {}, []
+MODULI = (7, 8, 13, 16)
+climbs, share, off, twice, printed = {}, {}, {}, {}, []
 for m in MODULI:
     w, path = starts(m), []
     for _ in range(s["steps"]):
@@ -417,29 +267,17 @@ for m in MODULI:
         w = unit(w + s["lr"] * torch.cat(back, -1))
     e = energy(*w.tensor_split(2, -1))[0].numpy()
     pure, k = (v.numpy() for v in purity(w))
-    expected = np.where(2 * k == m, m / 2, m / 4)
-    climbs[m], ended[m] = torch.stack(path).numpy(), k[:20]
-    shares[m], offs[m] = pure >= 0.999, np.abs(e / expected - 1)[pure >= 0.999]
-    printed.extend(e[pure >= 0.999] / (expected[pure >= 0.999] / 4))
+    one, half = pure >= 0.999, 2 * k == m
+    expected = np.where(half, m / 2, m / 4)
+    climbs[m] = torch.stack(path).numpy(), k[:20]
+    share[m] = estimate.exact(one.mean(), len(one), tolerance=0.01)
+    off[m] = largest(np.abs(e / expected - 1)[one] if one.any() else [1.0], 1e-4)
+    printed.extend(e[one] / (expected[one] / 4))
     if m % 2 == 0:
-        twice[m] = e[2 * k == m].mean() / e[2 * k != m].mean() if 0 < (2 * k == m).sum() < len(k) else 0.0
-chapter.measure(
-    "c2",
-    **{
-        f"M = {m}: share of starts that end in one frequency": estimate.exact(v.mean(), len(v), tolerance=0.01)
-        for m, v in shares.items()
-    },
-    **{
-        f"M = {m}: largest |E / (M/4) - 1|, or M/2 at k = M/2": largest(v if len(v) else [1.0], 1e-4)
-        for m, v in offs.items()
-    },
-    **{f"M = {m}: energy at k = M/2 / elsewhere": estimate.exact(v, tolerance=0.01) for m, v in twice.items()},
-    **{
-        "energy / printed constant M/16": estimate.exact(
-            np.mean(printed or [0]), max(len(printed), 1), tolerance=0.01, method="mean"
-        )
-    },
-)
+        ratio = e[half].mean() / e[~half].mean() if 0 < half.sum() < len(k) else 0.0
+        twice[m] = estimate.exact(ratio, tolerance=0.01)
+printed = estimate.exact(np.mean(printed or [0]), max(len(printed), 1), tolerance=0.01, method="mean")
+chapter.measure("c2", share=share, off=off, twice=twice, printed=printed)
 
 # %% [markdown]
 # With linear units the energy is $\frac12\|\tilde Y^\top X w\|^2$. On all pairs every class has the same mean, so the
@@ -449,10 +287,10 @@ chapter.measure(
 # %%
 def inputs(m):
     """X (M², 2M): two one-hot vectors side by side."""
-    return torch.cat([torch.nn.functional.one_hot(half, m) for half in modular.pairs(m).T], 1).to(F64)
+    return torch.cat([indicators(half, m) for half in modular.pairs(m).T], 1).to(F64)
 
 
-still = {"energy": [], "gradient": [], "distance": [], "purity": [], "pure": []}
+found = []
 for m in MODULI:
     w = start = starts(m)
     form = centred(one_hot(modular.pairs(m), m)).T @ inputs(m)
@@ -460,47 +298,37 @@ for m in MODULI:
         image = w @ form.T
         pull = image @ form
         w = unit(w + s["lr"] * pull)
-    still["energy"].extend(image.square().sum(1) / 2)
-    still["gradient"].extend(pull.norm(dim=1))
-    still["distance"].extend((w - start).norm(dim=1))
-    still["purity"].extend((purity(w)[0] - purity(start)[0]).abs())
-    still["pure"].extend(purity(w)[0] >= 0.999)
+    pure = purity(w)[0]
+    moved = (w - start).norm(dim=1), (pure - purity(start)[0]).abs()
+    found.append(torch.stack([image.square().sum(1) / 2, pull.norm(dim=1), *moved, pure >= 0.999]))
+energies, gradients, distances, changes, ends = torch.cat(found, 1).numpy()
 chapter.measure(
     "linear-units",
-    **{
-        "largest energy": largest(still["energy"], 1e-20),
-        "largest gradient": largest(still["gradient"], 1e-10),
-        "largest distance of an end from its start": largest(still["distance"], 1e-6),
-        "largest change of purity": largest(still["purity"], 1e-6),
-        "share of starts that end in one frequency": estimate.exact(
-            np.mean(still["pure"]), len(still["pure"]), tolerance=0.01
-        ),
-    },
+    energy=largest(energies, 1e-20),
+    gradient=largest(gradients, 1e-10),
+    distance=largest(distances, 1e-6),
+    purity=largest(changes, 1e-6),
+    share=estimate.exact(ends.mean(), len(ends), tolerance=0.01),
 )
 
 # %% tags=["hide-input"]
-with figures.figure(columns=2, size=(9, 3.2)) as (fig, axes):
-    columns = {"M": [], "start": [], "step": [], "energy": [], "final frequency": []}
-    for ax, m in zip(axes, (13, 16), strict=True):
-        steps = np.unique(np.geomspace(1, len(climbs[m]), 60).astype(int)) - 1
-        for j, k in enumerate(ended[m]):
-            ax.plot(
-                steps + 1, climbs[m][steps, j], lw=1, color=figures.PALETTE[(k - 1) % 6], ls=("-", "--")[(k - 1) // 6]
-            )
-            figures.fill(columns, m, j, steps, climbs[m][steps, j], int(k))
-        ax.axhline(m / 4, ls=":", color="gray", lw=1.5, label="M/4")
-        ax.axhline(m / 16, ls="-.", color="gray", lw=1.5, label="M/16, as printed")
-        ax.set(xscale="log", xlabel="step", title=f"M = {m}")
-    axes[0].set(ylabel="energy E")
-    axes[0].legend()
-    figure_1 = chapter.figure(
-        fig,
-        "The energy of twenty neurons from random starts, coloured by the frequency they end in; all pairs are seen.",
-        "Curves rise in steps to common levels. For odd M all end at M/4, four times the printed constant; for even M some end at "
-        "twice that, those of the frequency M/2.",
-        columns,
-    )
-figure_1
+rows = []
+for m in (13, 16):
+    path, ends = climbs[m]
+    steps = np.unique(np.geomspace(1, len(path), 60).astype(int))
+    rows += [(f"M = {m}", f"k = {ends[j]}", f"start {j}", steps, path[steps - 1, j]) for j in np.argsort(ends)]
+chapter.figure(
+    table(("modulus", "ends in", "start", "step", "energy E"), rows),
+    Lines("step", "energy E", by="ends in", each="start"),
+    Level({f"M = {m}": m / 4 for m in (13, 16)}, "M/4"),
+    Level({f"M = {m}": m / 16 for m in (13, 16)}, "M/16, as printed", dash="-."),
+    panel="modulus",
+    xscale="log",
+    caption="The energy of twenty neurons from random starts, coloured by the frequency k they end in; all pairs are "
+    "seen. Thick: the mean of those that end in the same frequency.",
+    alt="Curves rise in steps to common levels. For odd M all end at M/4, four times the printed constant; for even M "
+    "so do all but those of the frequency M/2, which end at twice that.",
+)
 
 # %% [markdown]
 # ## How many pairs does a frequency need?
@@ -551,10 +379,12 @@ def planted(m, n, seeds, steps, shuffle=False):
     return np.linalg.norm(np.einsum("dcm,dm->dc", np.array(spaces), w.numpy()), axis=1)
 
 
-if not FULL:
-    s = sizes.planted
-    plant_seeds = chapter.seeds(s["draws"])
-    moduli = np.array(s["moduli"])
+s = sizes.planted
+plant_seeds, moduli = chapter.seeds(s["draws"]), np.array(s["moduli"])
+base = s["moduli"][0]
+true, shuffled = (planted(base, base * base, plant_seeds, s["steps"], shuffle=v) for v in (False, True))
+chapter.measure("shuffled-labels", shuffled=estimate.mean(shuffled), true=estimate.mean(true))
+if not chapter.full:
     seen = {m: {} for m in s["moduli"]}  # M -> n -> cosines
 
     def bisect(m, level):
@@ -567,60 +397,44 @@ if not FULL:
             low, high = (low, n) if np.mean(seen[m][n] >= level) >= 0.5 else (n, high)
         return (low + high) / 2
 
-    half_kept = {c: np.array([bisect(m, c) for m in s["moduli"]]) for c in (0.9, 0.8, 0.95)}
-    n50 = half_kept[0.9]
-    base = s["moduli"][0]
-    true, shuffled = (planted(base, base * base, plant_seeds, s["steps"], shuffle=v) for v in (False, True))
-    chapter.measure(
-        "shuffled-labels", **{"cosine, shuffled": estimate.mean(shuffled), "cosine, true labels": estimate.mean(true)}
-    )
-    unexplained = [np.var(np.log(n50 / law)) for law in (moduli**2, moduli * np.log(moduli))]
+    n50, *others = ([bisect(m, c) for m in s["moduli"]] for c in (0.9, 0.8, 0.95))
+    laws = {"c M log M": moduli * np.log(moduli), "c M²": moduli**2}
+    unexplained = {name: np.var(np.log(n50 / law)) for name, law in laws.items()}
+    aic = len(moduli) * np.log(unexplained["c M²"] / unexplained["c M log M"])
     chapter.measure(
         "c3",
-        **{"exponent of n₅₀ in M": exponent(moduli, n50)},
-        **{
-            "AIC of c M² minus AIC of c M log M": estimate.exact(
-                len(moduli) * np.log(unexplained[0] / unexplained[1]),
-                len(moduli),
-                tolerance=5,
-                method="both laws have one parameter",
-            )
-        },
-        **{f"exponent with cosine {c}": exponent(moduli, half_kept[c]) for c in KEPT if c != 0.9},
+        exponent=exponent(moduli, n50),
+        aic=estimate.exact(aic, len(moduli), tolerance=5, method="both laws have one parameter"),
+        other_cosine={c: exponent(moduli, found) for c, found in zip((0.8, 0.95), others, strict=True)},
     )
 
 # %% tags=["hide-input"]
-figure_2 = None
-if not FULL:
-    with figures.figure(columns=2, size=(9, 3.2)) as (fig, axes):
-        columns = {"M": [], "pairs": [], "share kept": [], "n50": []}
-        axes[0].plot(moduli, n50, "o", color=figures.PALETTE[0], label="$n_{50}$")
-        for law, style, label in ((moduli * np.log(moduli), "-", "c M log M"), (moduli**2.0, "--", "c M²")):
-            axes[0].plot(moduli, law * np.exp(np.log(n50 / law).mean()), style, color="gray", label=label)
-        axes[0].set(xscale="log", yscale="log", xlabel="M", ylabel="pairs")
-        axes[0].set_xticks(moduli, [str(v) for v in moduli], minor=False)
-        axes[0].minorticks_off()
-        axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes[0].yaxis.set_major_formatter("{x:,.0f}")
-        axes[0].legend()
-        for k, m in enumerate(s["moduli"]):
-            n = np.array(sorted(seen[m]))
-            share = np.array([np.mean(seen[m][v] >= 0.9) for v in n])
-            axes[1].plot(n / (m * np.log(m)), share, marker=figures.MARKERS[k % 6], label=f"M = {m}", lw=1)
-            figures.fill(columns, m, n, share, n50[k])
-        axes[1].axhline(0.5, ls=":", color="gray")
-        axes[1].set(xlabel="pairs / (M log M)", ylabel="share of draws that keep the frequency")
-        axes[1].legend(fontsize="small")
-        figure_2 = chapter.figure(
-            fig,
-            f"Left: pairs at which half of the planted frequencies survive, and the two laws with their best constants. Right: all "
-            f"numbers of pairs that the three bisections visited. The exponent in M is {exponent(moduli, n50).value:.2f}.",
-            "Left: the dots follow the curve of M log M more closely than that of M squared, which is too steep. Right: on the left "
-            "of each curve fewer than half of the draws keep their frequency, on its right most do, not always steadily.",
-            columns,
-            explore=Explore("pairs", ("share kept",), by="M", log="x"),
-        )
-figure_2
+shown = None
+if not chapter.full:
+    left, right = "half of the draws keep the frequency", "share of draws that keep the frequency"
+    rows = [(left, "$n_{50}$", moduli, n50)]
+    rows += [(left, name, moduli, law * np.exp(np.log(n50 / law).mean())) for name, law in laws.items()]
+    for m in s["moduli"]:
+        n = np.array(sorted(seen[m]))
+        rows.append((right, f"M = {m}", n / (m * np.log(m)), [np.mean(seen[m][v] >= 0.9) for v in n]))
+    shown = chapter.figure(
+        table(("panel", "curve", "x", "y"), rows),
+        Lines("x", "y", by="curve", gray=list(laws), where="curve != '$n_{50}$'"),
+        Points("x", "y", by="curve", where="curve == '$n_{50}$'"),
+        Level({right: 0.5}),
+        panel="panel",
+        panels={
+            left: dict(xscale="log", yscale="log", xlabel="M", ylabel="pairs"),
+            right: dict(xlabel="pairs / (M log M)", ylabel="share"),
+        },
+        caption="Left: pairs at which half of the planted frequencies survive, and the two laws with their best "
+        "constants. Right: all numbers of pairs that the three bisections visited. The exponent in M is "
+        f"{exponent(moduli, n50).value:.2f}.",
+        alt="Left: the dots follow the curve of M log M more closely than that of M squared, which is too steep. "
+        "Right: on the left of each curve fewer than half of the draws keep their frequency, on its right most do, "
+        "not always steadily.",
+    )
+shown
 
 # %% [markdown]
 # ## Which frequency is next?
@@ -639,14 +453,8 @@ labels = centred(one_hot(pairs, m))
 
 def climb(residuals, key):
     """Final neurons (draws, neurons, 2M) on the energies of residuals (draws, M², M), and their energies."""
-    w = unit(
-        torch.stack(
-            [
-                torch.randn(s["neurons"], 2 * m, generator=torch_generator(i, "fresh", key), dtype=F64)
-                for i in draw_seeds
-            ]
-        )
-    )
+    generators = [torch_generator(i, "fresh", key) for i in draw_seeds]
+    w = unit(torch.stack([torch.randn(s["neurons"], 2 * m, generator=g, dtype=F64) for g in generators]))
 
     def through(w):
         """Sums u_a + v_b (draws, neurons, M²), and Rᵀ of their squares (draws, neurons, M)."""
@@ -673,31 +481,24 @@ def learned(i, phases, equal=False, key="learned"):
 
 draw_seeds = chapter.seeds(s["draws"])
 residuals, taken = zip(*(learned(i, 16) for i in draw_seeds), strict=True)
-outcomes = {}
+ends, hits, energies = {}, {}, {}
 for name, stack in (("with", torch.stack(residuals)), ("without", labels.expand(s["draws"], -1, -1))):
-    w, e = climb(stack, name)
-    pure, k = (v.numpy() for v in purity(w))
-    free = np.array([~np.isin(row, t) for row, t in zip(k, taken, strict=True)])
-    outcomes[name] = SimpleNamespace(hit=(pure >= 0.999) & free, k=k, e=e.numpy())
+    w, energies[name] = climb(stack, name)
+    pure, ends[name] = (v.numpy() for v in purity(w))
+    free = np.array([~np.isin(row, t) for row, t in zip(ends[name], taken, strict=True)])
+    hits[name] = (pure >= 0.999) & free
 few = {}
 for name, phases, equal in (("equal phases", 16, True), ("four pairs of phases", 4, False)):
     residuals = torch.stack([learned(i, phases, equal, "judged anew")[0] for i in draw_seeds])
     few[name] = purity(climb(residuals, f"{name}, judged anew")[0])[0].numpy()
-hit = outcomes["with"].hit
-chapter.measure(
-    "c5",
-    **{
-        "share of fresh neurons on a missing frequency": estimate.mean(hit.mean(1)),
-        "largest |E_S / (M/4) - 1| of these": largest(
-            np.abs(outcomes["with"].e[hit] / (m / 4) - 1) if hit.any() else [1.0], 1e-4
-        ),
-    },
-)
-chapter.measure("no-top-down", **{"share on free frequencies": estimate.mean(outcomes["without"].hit.mean(1))})
+hit = hits["with"]
+off = np.abs(energies["with"].numpy()[hit] / (m / 4) - 1) if hit.any() else [1.0]
+chapter.measure("c5", share=estimate.mean(hit.mean(1)), off=largest(off, 1e-4))
+chapter.measure("no-top-down", share=estimate.mean(hits["without"].mean(1)))
 chapter.measure(
     "too-few-phases",
-    **{f"share of fresh neurons in one frequency, {n}": estimate.mean((v >= 0.999).mean(1)) for n, v in few.items()},
-    **{f"median purity, {n}": estimate.mean(np.median(v, 1)) for n, v in few.items()},
+    share={name: estimate.mean((pure >= 0.999).mean(1)) for name, pure in few.items()},
+    purity={name: estimate.mean(np.median(pure, 1)) for name, pure in few.items()},
 )
 
 # %% [markdown]
@@ -721,8 +522,8 @@ chapter.measure(
 # %%
 def train_group(m, pairs, width, lr, decay, epochs, every, *, seeds, zero=False, diagonal=False, share=None):
     drawn = [torch_generator(i, "network", m) for i in seeds]
-    table = modular.pairs(m).to(device)
-    target = modular.labels(table, m)
+    every_pair = modular.pairs(m).to(device)
+    target = modular.labels(every_pair, m)
     training = modular.split(m * m, share or pairs / m**2, [torch_generator(i, "split", m) for i in seeds]).to(device)
     count = training[0].sum()
 
@@ -732,206 +533,155 @@ def train_group(m, pairs, width, lr, decay, epochs, every, *, seeds, zero=False,
     first, second, output = uniform(m, width, 2 * m), uniform(m, width, 2 * m), uniform(width, m, width)
     network = PairNetwork(first, second, torch.zeros_like(output) if zero else output, torch.square)
     chosen = torch.stack([t.nonzero().squeeze(1) for t in training])
-    wanted = torch.nn.functional.one_hot(target, m).float()[chosen] - 1 / m
-
+    wanted = indicators(target, m).float()[chosen] - 1 / m
     last_probe = {}
 
     def loss():
-        z = network(table[chosen])
+        z = network(every_pair[chosen])
         return (z - z.mean(-1, keepdim=True) - wanted).square().sum(2).mean(1)
 
     def probe(_):
         right = network().argmax(-1) == target
         values = {"train": (right & training).sum(1) / count, "test": (right & ~training).sum(1) / (m * m - count)}
         if diagonal:
-            f = network.hidden(table[chosen])
+            f = network.hidden(every_pair[chosen])
             f = f - f.mean(1, keepdim=True)
             for name, gram in (("FᵀF", f.mT @ f), ("FFᵀ", f @ f.mT)):
                 on = gram.diagonal(dim1=1, dim2=2)
                 off = (gram.square().sum((1, 2)) - on.square().sum(1)).clamp_min(0)
                 size = gram.shape[1]
                 values[name] = (off / (size * (size - 1))).sqrt() / on.mean(1)
-        z = network(table[chosen])
+        z = network(every_pair[chosen])
         gap = wanted - z + z.mean(-1, keepdim=True)
         values["G_F"] = (gap @ network.output.mT).square().sum((1, 2)).sqrt()
-        now = {
-            "turn of W": torch.cat([network.first, network.second], 1).flatten(1),
-            "turn of V": network.output.flatten(1),
-        }
-        for name, weights in now.items():  # 1 - cosine as half a squared distance keeps small angles
-            now[name] = torch.nn.functional.normalize(weights)
-            values[name] = (now[name] - last_probe.get(name, now[name])).square().sum(1) / 2
-        last_probe.update(now)
+        for name, weights in (("W", torch.cat([network.first, network.second], 1)), ("V", network.output)):
+            now = normalize(weights.flatten(1))
+            # 1 - cosine as half a squared distance keeps small angles
+            values[f"turn of {name}"] = (now - last_probe.get(name, now)).square().sum(1) / 2
+            last_probe[name] = now
         return values
 
-    return descend(network.parameters(), loss, epochs, partial(torch.optim.Adam, lr=lr, weight_decay=decay, fused=True),
-                   probes=range(0, epochs + 1, every), probe=probe)  # fmt: skip
+    adam = partial(torch.optim.Adam, lr=lr, weight_decay=decay, fused=True)
+    return descend(network.parameters(), loss, epochs, adam, probes=range(0, epochs + 1, every), probe=probe)
 
 
 if LARGE:
-    s, net_seeds = sizes.trained, chapter.seeds(SEEDS)
+    s, net_seeds = sizes.trained, chapter.seeds(sizes.seeds)
     arms = {
         "decay": train_group(**s, seeds=net_seeds),
         "no decay": train_group(**s | dict(decay=0.0), seeds=net_seeds),
         "zero start": train_group(**s, seeds=net_seeds, zero=True),
     }
-    fit, grok = (onset(arms["decay"].steps, arms["decay"][n], v) for n, v in (("train", 0.99), ("test", 0.95)))
+    memorises, generalises = (
+        {name: onset(c.steps, c[kind], 0.95) for name, c in arms.items()} for kind in ("train", "test")
+    )
+    fit, grok = onset(arms["decay"].steps, arms["decay"]["train"], 0.99), generalises["decay"]
     last = {name: c["test"][-1] for name, c in arms.items()}
-    reached = {}
-    for name, c in arms.items():
-        mem, gen = (onset(c.steps, c[kind], 0.95) for kind in ("train", "test"))
-        reached |= delay(name, mem, gen)
     chapter.measure(
         "c4",
-        **{
-            f"seeds of {SEEDS} that reach test accuracy 0.95 after train accuracy 0.99": estimate.count(
-                grok.reached & fit.reached & (grok.step > fit.step)
-            ),
-            "final test accuracy, with decay - without": estimate.paired_difference(last["decay"], last["no decay"]),
-            "final test accuracy without decay": estimate.mean(last["no decay"]),
-            **reached,
-        },
+        grokked=estimate.count(grok.reached & fit.reached & (grok.step > fit.step)),
+        gain=estimate.paired_difference(last["decay"], last["no decay"]),
+        memorises={name: estimate.median(reached.step) for name, reached in memorises.items()},
+        generalises={name: estimate.median(reached.step) for name, reached in generalises.items()},
+        runs={name: estimate.count(reached.reached) for name, reached in generalises.items()},
+        without=estimate.mean(last["no decay"]),
     )
     sooner = {}
-    for m in ZERO:
-        both = [arms["zero start"], arms["decay"]] if m == s["m"] else [
-            train_group(**s | dict(m=m, pairs=round(2.7482 * np.log(m) * m)), seeds=net_seeds, zero=z) for z in (True, False)
-        ]  # fmt: skip
-        sooner[f"M = {m}: epoch of test accuracy 0.5, zero start - standard"] = estimate.paired_difference(
-            *(onset(c.steps, c["test"], 0.5).step for c in both)
-        )
-    chapter.measure("c6", **sooner)
+    for m in sizes.zero_start:
+        both = [arms["zero start"], arms["decay"]]
+        if m != s["m"]:
+            other = s | dict(m=m, pairs=round(2.7482 * np.log(m) * m))
+            both = [train_group(**other, seeds=net_seeds, zero=zero) for zero in (True, False)]
+        sooner[m] = estimate.paired_difference(*(onset(c.steps, c["test"], 0.5).step for c in both))
+    chapter.measure("c6", sooner=sooner)
 else:
-    chapter.not_tested("c4", NO_GPU)
-    chapter.not_tested("c6", NO_GPU)
+    for name in ("c4", "c6"):
+        chapter.not_tested(name, NO_GPU)
 
 # %% tags=["hide-input"]
-correlated = {}
-if sizes.diagonal:
-    s = sizes.diagonal | (dict(epochs=sizes.trained["epochs"]) if LARGE else {})
-    c = train_group(**s | dict(seeds=chapter.seeds(s["seeds"])), diagonal=True)
-    for name in ("FᵀF", "FFᵀ"):
-        correlated[f"off-diagonal / diagonal of {name} during training"] = largest(
-            c[name], 0.02, f"root mean square, largest over {s['seeds']} networks and {s['epochs']} epochs"
-        )
+off_diagonal = {}
+if chapter.full:
+    s, count = sizes.trained, sizes.diagonal["seeds"]
+    epochs = s["epochs"] if LARGE else sizes.diagonal["epochs"]
+    c = train_group(**s | dict(epochs=epochs), seeds=chapter.seeds(count), diagonal=True)
+    method = f"root mean square, largest over {count} networks and {epochs} epochs"
+    off_diagonal = {name: largest(c[name], 0.02, method) for name in ("FᵀF", "FFᵀ")}
 chapter.measure(
     "c1",
-    **{
-        "relative error of the identity": largest(
-            errors, 1e-8, "largest over draws, widths, ridges and both sets of pairs"
-        ),
-        "all pairs, K = 2048: cosine with Y Yᵀ F": estimate.mean(angles[n_all][:, -1]),
-        "all pairs: cosine, smallest rise from one width to the next, K > n": estimate.exact(
-            rises.min(), len(rises), tolerance=0.05, method="smallest, of means over draws"
-        ),
-        "exponent of the gradient's norm in η, K = 4n or more": estimate.mean(np.mean(norm_slopes, 1)),
-        "half of the pairs, K = 2048: cosine with Y Yᵀ F": estimate.mean(angles[n_all // 2][:, -1]),
-    },
-    **correlated,
+    identity=largest(errors, 1e-8, "largest over draws, widths, ridges and both sets of pairs"),
+    cosine=estimate.mean(angles[n_all][:, -1]),
+    rise=estimate.exact(rises.min(), len(rises), tolerance=0.05, method="smallest, of means over draws"),
+    exponent=estimate.mean(np.mean(norm_slopes, 1)),
+    cosine_half=estimate.mean(angles[n_all // 2][:, -1]),
+    off_diagonal=off_diagonal,
 )
-chapter.measure(
-    "interpolation",
-    **{
-        "K = 4n or more, relative to η = 0.1": largest(zero, 1e-6),
-        "K = 32, relative to η = 0.1": estimate.exact(
-            min(kept_residual), len(kept_residual), tolerance=0.1, method="smallest"
-        ),
-    },
-)
-if FULL and LARGE:
-    s = sizes.threshold
-    thresholds = []
+narrow = estimate.exact(min(kept_residual), len(kept_residual), tolerance=0.1, method="smallest")
+chapter.measure("interpolation", wide=largest(zero, 1e-6), narrow=narrow)
+if chapter.full and LARGE:
+    s, thresholds = sizes.threshold, {}
     for m in s["moduli"]:
         ratios = 2.7482 * np.log(m) / m * np.linspace(0.5, 1.5, s["ratios"])
         settings = {k: s[k] for k in ("width", "lr", "decay", "epochs")} | dict(m=m, pairs=0, every=s["epochs"])
-        reached = [
-            train_group(**settings, seeds=chapter.seeds(s["seeds"]), share=min(r, 0.99))["test"][-1].mean()
-            for r in ratios
-        ]
-        print(
-            f"M = {m}, test accuracy at the shares:",
-            *(f"{r:.3f}: {v:.2f}" for r, v in zip(ratios, reached, strict=True)),
-        )
-        crossed = reached[0] < 0.5 <= max(reached)
-        thresholds.append(np.interp(0.5, np.maximum.accumulate(reached), ratios) if crossed else np.nan)
-    law = np.log(s["moduli"]) / np.array(s["moduli"])
-    if np.isfinite(thresholds).all():
-        chapter.measure("c3", **{"exponent of the threshold in (log M)/M": exponent(law, thresholds)})
-    else:
-        outside = [str(m) for m, v in zip(s["moduli"], thresholds, strict=True) if np.isnan(v)]
+        groups = [train_group(**settings, seeds=chapter.seeds(s["seeds"]), share=min(r, 0.99)) for r in ratios]
+        reached = [curves["test"][-1].mean() for curves in groups]
+        found = (f"{r:.3f}: {v:.2f}" for r, v in zip(ratios, reached, strict=True))
+        print(f"M = {m}, test accuracy at the shares:", *found)
+        if reached[0] < 0.5 <= max(reached):
+            thresholds[m] = np.interp(0.5, np.maximum.accumulate(reached), ratios)
+    outside = ", ".join(str(m) for m in s["moduli"] if m not in thresholds)
+    if outside:
         chapter.not_tested(
             "c3",
-            f"at M = {', '.join(outside)} the test accuracy does not cross 0.5 inside the grid of shares, so there is no threshold",
+            f"at M = {outside} the test accuracy does not cross 0.5 inside the grid of shares, so there is no "
+            "threshold",
         )
-elif FULL:
+    else:
+        law = np.log(s["moduli"]) / np.array(s["moduli"])
+        chapter.measure("c3", threshold=exponent(law, list(thresholds.values())))
+elif chapter.full:
     chapter.not_tested("c3", NO_GPU)
-if FULL:
-    m = 83
-    cosines = [planted(m, m * m, chapter.seeds(16), 200, shuffle=v) for v in (True, False)]
-    chapter.measure(
-        "shuffled-labels",
-        **{k: estimate.mean(v) for k, v in zip(("cosine, shuffled", "cosine, true labels"), cosines, strict=True)},
-    )
 
 # %% tags=["hide-input"]
-figure_3 = None
+shown = None
 if LARGE:
-    with figures.figure(columns=3, size=(11, 3.2)) as (fig, axes):
-        columns = {n: [] for n in ("arm", "epoch", "train", "test", "G_F", "turn of W", "turn of V")}
-        for k, (name, c) in enumerate(arms.items()):
-            mean = {n: c[n].mean(1) for n in list(columns)[2:]}
-            figures.fill(columns, name, c.steps, *mean.values())
-            style = dict(color=figures.PALETTE[k])
-            marked = style | dict(marker=figures.MARKERS[k], ms=4, markevery=4, label=name)
-            axes[0].plot(c.steps, mean["train"], "--", lw=1, **style)
-            axes[0].plot(c.steps, mean["test"], **marked)
-            axes[1].plot(c.steps, mean["G_F"], **marked)
-            if name != "zero start":
-                axes[2].plot(c.steps[1:], mean["turn of V"][1:], "--", lw=1, **style)
-                axes[2].plot(c.steps[1:], mean["turn of W"][1:], **marked)
-        for ax, label in zip(
-            axes, ("accuracy", "norm of $G_F$", f"1 - cosine over {sizes.trained['every']} epochs"), strict=True
-        ):
-            ax.set(xlabel="epoch", ylabel=label)
-        axes[0].legend()
-        for ax in axes[1:]:
-            ax.set(yscale="log")
-        figure_3 = chapter.figure(
-            fig,
-            f"Mean of {SEEDS} seeds. Left: training (dashed) and test accuracy; test accuracy 0.95 with decay at epoch {grok}. "
-            "Middle: norm of the gradient that reaches the hidden layer. Right: how far the hidden layer W and the output layer "
-            "V (dashed) turn between two probes.",
-            "Left: all arms fit the training pairs early. With decay the test accuracy rises to near 1 much later; with the "
-            "output layer started at zero it rises sooner; without decay it stays near 0. Middle: the gradient falls steeply around the time the training pairs are "
-            "fitted, then slowly. Right: with decay both layers keep turning long "
-            "after the training pairs are fitted; without it they turn ever less.",
-            columns,
-        )
-figure_3
+    turned = {name: f"1 - cosine of {name} over {sizes.trained['every']} epochs" for name in "WV"}
+    panels = {"training accuracy": "train", "test accuracy": "test", "norm of $G_F$": "G_F"}
+    rows = [(panel, name, c.steps, c[key].mean(1)) for panel, key in panels.items() for name, c in arms.items()]
+    for key, panel in turned.items():
+        turns = {name: arms[name] for name in ("decay", "no decay")}
+        rows += [(panel, name, c.steps[1:], c[f"turn of {key}"][1:].mean(1)) for name, c in turns.items()]
+    shown = chapter.figure(
+        table(("panel", "arm", "epoch", "value"), rows),
+        Lines("epoch", "value", by="arm"),
+        panel="panel",
+        panels={panel: {"yscale": "log"} for panel in ("norm of $G_F$", *turned.values())},
+        columns=3,
+        ylabel="",
+        caption=f"Mean of {sizes.seeds} seeds. Training and test accuracy; test accuracy 0.95 with decay at epoch "
+        f"{grok}. Norm of the gradient that reaches the hidden layer. How far the hidden layer W and the output layer "
+        "V turn between two probes.",
+        alt="All arms fit the training pairs early. With decay the test accuracy rises to near 1 much later; with the "
+        "output layer started at zero it rises sooner; without decay it stays near 0. The gradient falls steeply "
+        "around the time the training pairs are fitted, then slowly. With decay both layers keep turning long after "
+        "the training pairs are fitted; without it they turn ever less.",
+    )
+shown
 
 # %% tags=["hide-input"]
-with figures.figure(columns=2, size=(8, 2.8), sharey=True) as (fig, axes):
-    columns = {"top-down term": [], "draw": [], "frequency": [], "taken": [], "share": []}
-    for ax, (name, o) in zip(axes, outcomes.items(), strict=True):
-        for d, row in enumerate(o.k):
-            share = np.bincount(row, minlength=k_all + 1)[1:] / len(row)
-            full = np.isin(np.arange(1, k_all + 1), taken[d])
-            at = np.arange(1, k_all + 1) + 0.12 * (d - (len(o.k) - 1) / 2)
-            ax.bar(at[~full], share[~full], 0.11, color=figures.PALETTE[0], label="missing" if d == 0 else None)
-            ax.bar(
-                at[full], share[full], 0.11, color=figures.PALETTE[1], hatch="//", label="learned" if d == 0 else None
-            )
-            figures.fill(columns, name, d, np.arange(1, k_all + 1), full, share)
-        ax.set(xlabel="frequency k", title=f"{name} the top-down term")
-    axes[0].set(ylabel="share of fresh neurons")
-    axes[1].legend()
-    figure_4 = chapter.figure(
-        fig,
-        "Where fresh neurons end; one bar per draw of learned frequencies.",
-        "With the top-down term only bars of missing frequencies are there. Without it learned and missing frequencies are hit alike.",
-        columns,
-    )
-figure_4
+frequencies, rows = np.arange(1, k_all + 1), []
+for name, found in ends.items():
+    for row, held in zip(found, taken, strict=True):
+        share = np.bincount(row, minlength=k_all + 1)[1:] / len(row)
+        state = np.where(np.isin(frequencies, held), "learned", "missing")
+        rows.append((f"{name} the top-down term", state, frequencies, share))
+chapter.figure(
+    table(("panel", "state", "frequency k", "share of fresh neurons"), rows),
+    Points("frequency k", "share of fresh neurons", by="state", spread=0.2),
+    panel="panel",
+    caption="Where fresh neurons end; one mark per draw of learned frequencies.",
+    alt="With the top-down term fresh neurons end on missing frequencies only: the marks of learned ones lie at zero. "
+    "Without it learned and missing frequencies are hit alike.",
+)
 
 # %% [markdown]
 # ## Verdict

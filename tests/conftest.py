@@ -1,5 +1,6 @@
 """Shared by all tests: the checkout, and records made in memory."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def _reader_environment(monkeypatch):
 @pytest.fixture
 def root():
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def committed():
+    """Whether a chapter's notebook is in git: one that was just begun has no record yet. Without git all count."""
+    done = subprocess.run(["git", "ls-files", "notebooks"], cwd=ROOT, capture_output=True, text=True, check=False)
+    names = {Path(line).name for line in done.stdout.splitlines()}
+    return lambda slug: done.returncode != 0 or f"{slug}.py" in names
 
 
 @pytest.fixture

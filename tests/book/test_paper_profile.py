@@ -21,12 +21,24 @@ from tests.conftest import ROOT
 
 LAYOUT = Layout(ROOT)
 # where a chapter has chosen its sizes
-SIZES = re.compile(r"^sizes = (chapter\.sizes\(.*?^\)|\{.*?\}\[profile\])\n", re.MULTILINE | re.DOTALL)
+SIZES = re.compile(r"^sizes = chapter\.sizes\(([^\n]*|.*?^)\)\n", re.MULTILINE | re.DOTALL)
 
 DATA = """
 import os, pathlib
 fetch = lambda name: name
 chapter.data = lambda name: {p.name: p for p in pathlib.Path(os.environ["MADE_UP"]).iterdir()}
+"""
+
+# a chapter that is not listed below: the branches of paper with the sizes of smoke
+SMOKE_SIZES = """
+from replib.chapter import Chapter
+def _sizes(self, *a, _own=Chapter.sizes, **k):
+    self.profile = "smoke"
+    try:
+        return _own(self, *a, **k)
+    finally:
+        self.profile = "paper"
+Chapter.sizes = _sizes
 """
 
 # cut sizes have other members than the claims file: the families must be right, their members are taken in order
@@ -260,14 +272,12 @@ for _name in ("ann_seeds", "width", "epochs", "batch", "small", "regimes", "neig
 }
 
 
-def test_every_chapter_with_a_paper_record_or_profile_is_here():
-    assert set(CHAPTERS) == set(LAYOUT.chapters)
-
-
-@pytest.mark.parametrize("slug", CHAPTERS)
+@pytest.mark.parametrize("slug", LAYOUT.chapters)
 def test_every_branch_of_the_paper_profile_runs(slug, tmp_path):
-    cut, on_gpu = CHAPTERS[slug]
+    cut, on_gpu = CHAPTERS.get(slug, ("", ""))
     code = LAYOUT.chapter(slug).read_text(encoding="utf-8").replace('profile = "quick"', 'profile = "paper"', 1)
+    if slug not in CHAPTERS:
+        code = SMOKE_SIZES + code
     (chosen,) = SIZES.finditer(code)
     code = code[: chosen.end()] + DATA + MEMBERS + cut + code[chosen.end() :]
     if on_gpu:

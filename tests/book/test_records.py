@@ -11,21 +11,30 @@ LAYOUT = Layout(ROOT)
 
 
 @pytest.fixture(params=LAYOUT.chapters)
-def slug(request):
+def slug(request, committed):
+    if outcome.published(LAYOUT, request.param, "quick") is None and not committed(request.param):
+        pytest.skip(f"begun and not published: make accept CHAPTER={request.param}")
     return request.param
 
 
 def test_a_fresh_run_agrees_with_the_published_record(slug):
     published, fresh = outcome.published(LAYOUT, slug, "quick"), outcome.load(LAYOUT, slug, "quick").record
     assert published is not None, f"publish a first record: make accept CHAPTER={slug}"
-    rows = compare(published, fresh)
-    differing = [f"{r.claim} {r.quantity}: published {r.ours}, now {r.theirs}" for r in rows if r.state == "differs"]
+    rows = [row for row in compare(published, fresh) if row.state == "differs"]
+    if published.environment.cpu_capability != fresh.environment.cpu_capability:
+        # another kind of processor: numbers within their tolerances may lie on the other side of a bound
+        numbers = {row.claim for row in rows if row.quantity != "verdict"}
+        rows = [row for row in rows if row.claim in numbers]
+    differing = [f"{r.claim} {r.quantity}: published {r.ours}, now {r.theirs}" for r in rows]
     assert not differing, "\n".join(differing + [f"possible cause: {c}" for c in likely_causes(published, fresh)])
 
 
 def test_the_published_record_is_of_this_text(slug):
     published, fresh = outcome.published(LAYOUT, slug, "quick"), outcome.load(LAYOUT, slug, "quick").record
-    assert published.provenance.source_sha256 == fresh.provenance.source_sha256, (
+    assert [published.provenance.source_sha256, published.provenance.claims_sha256] == [
+        fresh.provenance.source_sha256,
+        fresh.provenance.claims_sha256,
+    ], (  # fmt: skip
         f"the chapter changed since its record was published: look at the new verdicts, then make accept CHAPTER={slug}"
     )
 

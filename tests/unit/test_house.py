@@ -46,22 +46,27 @@ def test_toc_notebooks_and_references_agree(layout):
     files = [c["file"] for part in toc["parts"] for c in part["chapters"]]
     assert len(files) == len(set(files))
     listed = {f.split("/")[1]: f.split("/")[0] for f in files if "/" in f}
-    assert listed == {slug: layout.part(slug) for slug in layout.chapters}
+    known = {*layout.chapters, *layout.registered}
+    assert listed == {slug: layout.part(slug) for slug in known}
     keys = re.findall(r"@\w+\{(\w+),", (layout.root / "references.bib").read_text())
     assert len(keys) == len(set(keys))
-    assert set(layout.chapters) <= set(keys)
+    assert known <= set(keys)
     pages = {p.stem for p in (layout.root / "book").glob("*.md")}
     assert pages == {f for f in [toc["root"], *files] if "/" not in f}
 
 
-def test_records_belong_to_chapters_and_every_chapter_has_one(layout):
+def test_records_belong_to_chapters_and_every_committed_chapter_has_one(layout, committed):
     records = {p.name: read(p) for p in (layout.root / "book" / "records").glob("*.json")}
     for name, record in records.items():
         assert name == f"{record.slug}.{record.profile}.json"
         assert record.slug in layout.chapters
         assert record.profile != "smoke"
         assert record.provenance is not None
-    assert {f"{slug}.quick.json" for slug in layout.chapters} <= set(records)
+    assert {f"{slug}.quick.json" for slug in layout.chapters if committed(slug)} <= set(records)
+
+
+def test_every_chapter_has_claims(layout):
+    assert [slug for slug in layout.chapters if not layout.claims(slug).exists()] == []
 
 
 def chapters():

@@ -38,18 +38,17 @@ profile = "quick"
 seed = 0
 
 # %% tags=["hide-input"]
+from collections import defaultdict
 from functools import partial
 from itertools import pairwise
-from types import SimpleNamespace
 
-import matplotlib
 import numpy as np
 import torch
-from replib import estimate, figures
-from replib.chapter import Explore, begin
-from replib.claims import above, below, between, equals, reported
+from replib import estimate
+from replib.chapter import begin
 from replib.data import idx, points
 from replib.data.registry import fetch
+from replib.figures import Heat, Level, Lines, Points, table
 from replib.kernels import limit
 from replib.kernels.dual import RELU, Activation, quadrature
 from replib.kernels.empirical import tangent
@@ -58,9 +57,6 @@ from replib.randomness import numpy_generator
 from replib.training.ensemble import build_seeded
 
 chapter = begin("radhakrishnan2022_wide_deep", profile, seed)
-device = torch.device("cuda" if profile == "paper" and torch.cuda.is_available() else "cpu")
-FULL = profile == "paper"
-FINITE = device.type == "cuda"  # networks of finite width run only there
 
 # %% [markdown]
 # ## Sizes
@@ -72,39 +68,39 @@ FINITE = device.type == "cuda"  # networks of finite width run only there
 
 # %% tags=["hide-input"]
 # fmt: off
-QUICK = SimpleNamespace(
-    taxonomy=dict(seeds=10, train=60, test=200, depths={
-        "h₂": (2, 4, 6, 8, 10, 12, 14), "cubic": (3, 10, 30, 200, 1000, 5000),
-        "ReLU": (3, 10, 30, 100, 300, 1000, 3000), "h₀ + h₃": (3, 10, 20, 30, 60)}),
-    consistency=dict(seeds=8, sizes=(100, 400, 1600, 6400), test=3000, relu=(100, 400)),
-    regression=dict(seeds=8, train=400, test=1000),
-    maps=dict(train=60, cells=56),
-)
-SMOKE = SimpleNamespace(
-    taxonomy=QUICK.taxonomy | dict(seeds=2, train=20, test=40),
-    consistency=QUICK.consistency | dict(seeds=2, test=200, relu=(100,)),
-    regression=QUICK.regression | dict(seeds=2, train=60, test=100),
-    maps=dict(train=20, cells=12),
-)
-PAPER = SimpleNamespace(
-    taxonomy=QUICK.taxonomy | dict(train=1000, test=1000, depths=QUICK.taxonomy["depths"] | {
-        "h₂": (2, 4, 6, 8, 10, 12, 14, 19), "cubic": (3, 10, 30, 200, 1000, 5000, 84_000)}),
-    consistency=QUICK.consistency | dict(sizes=(100, 400, 1600, 6400, 25_600, 100_000)),
-    regression=QUICK.regression | dict(seeds=20),
-    maps=QUICK.maps | dict(cells=120),
-    spheres=dict(dimensions=(3, 4, 8), seeds=4, size=100_000, test=1000),
-    images=dict(seeds=5, train=2000, test=2000, exponents=(4, 12, 783)),
-    networks=dict(seeds=5, width=2048, depths=(20, 50), train=60, test=200),
+sizes = chapter.sizes(
+    quick=dict(
+        taxonomy=dict(seeds=10, train=60, test=200),
+        depths={"h₂": (2, 4, 6, 8, 10, 12, 14), "cubic": (3, 10, 30, 200, 1000, 5000),
+                "ReLU": (3, 10, 30, 100, 300, 1000, 3000), "h₀ + h₃": (3, 10, 20, 30, 60)},
+        consistency=dict(seeds=8, sizes=(100, 400, 1600, 6400), test=3000, relu=(100, 400)),
+        regression=dict(seeds=8, train=400, test=1000),
+        maps=dict(train=60, cells=56),
+        spheres=None, images=None, networks=None,
+    ),
+    smoke=dict(
+        taxonomy=dict(seeds=2, train=20, test=40), consistency=dict(seeds=2, test=200, relu=(100,)),
+        regression=dict(seeds=2, train=60, test=100), maps=dict(train=20, cells=12),
+    ),
+    paper=dict(
+        taxonomy=dict(train=1000, test=1000),
+        depths={"h₂": (2, 4, 6, 8, 10, 12, 14, 19), "cubic": (3, 10, 30, 200, 1000, 5000, 84_000)},
+        consistency=dict(sizes=(100, 400, 1600, 6400, 25_600, 100_000)),
+        regression=dict(seeds=20),
+        maps=dict(cells=120),
+        spheres=dict(dimensions=(3, 4, 8), seeds=4, size=100_000, test=1000),
+        images=dict(seeds=5, train=2000, test=2000, exponents=(4, 12, 783)),
+        networks=dict(seeds=5, width=2048, depths=(20, 50), train=60, test=200),
+    ),
 )
 # fmt: on
-sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
+FINITE = chapter.device.type == "cuda"  # networks of finite width run only there
 
 # %% [markdown]
 # ## What the paper claims
 #
-# Every claim and every control is declared here with its criterion, before anything is run. A claim counts only if
-# the controls it needs behave as declared. Criteria were set before this chapter was written. Where
-# values had been computed beforehand, the note says so; the verdicts rest on seeds not used then.
+# A claim counts only if the controls it needs behave as declared. Criteria were set before this chapter was written.
+# Where values had been computed beforehand, the note says so; the verdicts rest on seeds not used then.
 #
 # Four activations stand for the cases. $h_k$ is the Hermite polynomial of degree $k$, normalised to
 # $\mathbb{E}\,h_k(z)^2 = 1$ for standard normal $z$. With $A=\mathbb{E}\,\phi(z)$, $A'=\mathbb{E}\,\phi'(z)$,
@@ -121,138 +117,7 @@ sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
 # Here $d=2$ unless another one is named. $L$ counts the hidden layers.
 
 # %% tags=["hide-input"]
-PILOT = "Expected values had been computed before the cut-off was set, on other draws."
-DEEPEST = {name: depths[-1] for name, depths in sizes.taxonomy["depths"].items()}
-WIDTHS = (2048, 2**17)
-RISES = tuple(pairwise(L for L in sizes.taxonomy["depths"]["cubic"] if L not in (3, 30)))
-QUICK_DEPTHS = (("h₂", "1-NN", 14), ("cubic", "ψ", 5000))  # too shallow for 1000 points, see the end
-SPHERES = (2, 3, 4, 5, 6)
-OTHERS = ((0.3, 0.7, 0.0), (0.5, 0.3, 0.2), (0.6, 0.0, 0.4), (0.2, 0.4, 0.4))  # a₁², a₂², a₃²
-SMALLEST, MIDDLE, LARGEST = 100, 1600, 6400  # the sizes that are compared
-METHODS = ("ψ, α = d", "α = d/2", "α = 2d", "1-NN", "majority")
-PSI, SHALLOW, STEEP, NEAREST, MAJORITY = METHODS
-
-chapter.control(
-    "recursion",
-    "The recursion in logarithms agrees with the library's tangent kernel, whose expectations over the activation are "
-    "integrated numerically: largest relative deviation at ten layers.",
-    {name: below(1e-3) for name in ("h₂", "cubic", "h₀ + h₃")},
-)
-chapter.claim(
-    "c1",
-    "Infinitely wide and deep networks become one of three classifiers, and three numbers of the activation decide which: "
-    "1-nearest neighbour, a singular kernel, or majority vote.",
-    {
-        f"h₂, 1-NN at L = {DEEPEST['h₂']}": above(0.99),
-        f"ReLU, majority at L = {DEEPEST['ReLU']}": above(0.99),
-        f"h₀ + h₃, majority at L = {DEEPEST['h₀ + h₃']}": above(0.99),
-        f"cubic, ψ at L = {DEEPEST['cubic']}": above(0.97),
-        f"cubic at L = {DEEPEST['cubic']}: ψ minus 1-NN": above(0),
-        f"cubic at L = {DEEPEST['cubic']}: ψ minus majority": above(0),
-    }
-    | {f"cubic, ψ: rise from L = {a} to {b}": above(0) for a, b in RISES}
-    | ({f"{n}, {m} at L = {L}": reported() for n, m, L in QUICK_DEPTHS} if FULL else {})
-    | {"cubic: growth of a deviation of the norm in one layer": reported()}
-    | {f"cubic, width {m}: layers until the norm is off by a factor of 10": reported() for m in WIDTHS}
-    | (
-        {
-            f"finite networks, {L} layers{what}": reported()
-            for L in sizes.networks["depths"]
-            for what in (": how many keep a finite kernel", ", normalised: agreement")
-        }
-        if FINITE
-        else {}
-    ),
-    paper="a taxonomy; no figures",
-    source="main theorems; the three classifiers in the abstract, the conditions recalled, not verified, but consistent "
-    "with the derivation below",
-    needs=("recursion",),
-    note="Numbers are shares of test points on which the signs agree. The paper's taxonomy and its conditions are one "
-    "claim here. " + PILOT,
-)
-chapter.claim(
-    "c3",
-    "The singular kernel is R(r) / r^α with α = -4 log A′ / log B′.",
-    {f"d = {d}: α minus formula": equals(0, within=0.05) for d in SPHERES}
-    | {f"a² = {p}: α minus formula": equals(0, within=0.05) for p in OTHERS}
-    | {f"d = {d}: largest / smallest R for r < 0.1": reported() for d in SPHERES}
-    | {f"d = {d}: R at r = 0.001": reported() for d in SPHERES}
-    | {"d = 2, only 100 layers: exponent below r = 0.001": reported()},
-    paper="the formula",
-    source="theorem on the singular case [recalled, not verified]; the formula derived below",
-    note="Slopes of log ψ against log r between 0.0001 and 0.5. " + PILOT,
-)
-chapter.control(
-    "permuted",
-    "With permuted training labels the minority region cannot be seen: error of ψ inside the cap above 0.5, n = 1600.",
-    above(0.5),
-)
-chapter.control(
-    "wrong-exponent",
-    "With α = d/2 the error on the island does not fall with n: change from n = 100 to 6400.",
-    above(0),
-)
-chapter.claim(
-    "c4",
-    "With α = d the classifier is consistent, and an explicit cubic activation achieves it.",
-    {
-        f"excess error at n = {LARGEST} / at n = {SMALLEST}": below(0.5),
-        f"error inside the cap, {PSI}": below(0.32),
-        f"error inside the cap, {SHALLOW}": above(0.7),
-    }
-    | {f"error of ψ minus {m}": below(0) for m in (SHALLOW, STEEP, NEAREST)}
-    | {
-        "wave: error of ψ minus α = d/2": reported(),
-        f"ReLU kernel of 3 layers, n = {sizes.consistency['relu'][-1]}: error of ψ minus its": reported(),
-    }
-    | (
-        {f"excess error at n = {sizes.consistency['sizes'][-1]}": below(0.02)}
-        | {f"excess error times log n, at the largest n / at n = {LARGEST}": reported()}
-        | {f"d = {d}, excess error of {m}": reported() for d in sizes.spheres["dimensions"] for m in METHODS}
-        | {f"MNIST, odd or even, error of {m}": reported() for m in ("1-NN", "ReLU kernel of 3 layers")}
-        | {f"MNIST, odd or even, error of ψ, α = {a}": reported() for a in sizes.images["exponents"]}
-        if FULL
-        else {}
-    ),
-    paper="consistency: a limit, no figures",
-    source="corollary; existence in the abstract, the activation recalled, not verified; its constants derived below",
-    needs=("permuted", "wrong-exponent"),
-    note=f"On the island, n = {LARGEST} where nothing else is said. " + PILOT,
-)
-chapter.claim(
-    "c5",
-    "1-nearest neighbour and majority vote are not consistent: their error stays above the Bayes error.",
-    {
-        f"{where}: {what}": criterion
-        for where in ("island", "wave")
-        for what, criterion in (
-            ("1-NN minus its limit E[2η(1-η)]", equals(0, within=0.02)),
-            (f"1-NN, fall from n = {MIDDLE} to {LARGEST}", below(0.015)),
-            ("majority minus the minority's mass", equals(0, within=0.02)),
-            ("1-NN minus ψ", above(0)),
-            ("majority minus ψ", above(0)),
-        )
-    },
-    paper="no figures; direction only",
-    source="discussion; direction in the abstract",
-    note=f"n = {LARGEST} where nothing else is said. " + PILOT,
-)
-chapter.claim(
-    "c6",
-    "Depth helps classification and hurts regression.",
-    {
-        "classification: ψ minus the better of L = 3, 10": below(0),
-        "regression: error at L = 100 / of the zero predictor": between(0.9, 1.1),
-        "regression: error at L = 100 / at L = 3": above(3),
-    }
-    | {f"classification: error at L = {L}": reported() for L in (1, 3, 10, 100, "∞")}
-    | {f"regression: error at L = {L} / of the zero predictor": reported() for L in (1, 3, 10)},
-    paper="no figures; direction only",
-    source="abstract",
-    needs=("recursion",),
-    note=PILOT,
-)
-chapter.declarations()
+chapter.claims()
 
 # %% [markdown]
 # ## The kernel of a very deep network
@@ -281,7 +146,6 @@ chapter.declarations()
 # $\log\Theta$; once on a table of values of $s$, from which every kernel matrix is looked up by its distances. On the
 # diagonal $s$ is 0 exactly. Up to ten layers, where kernel matrices can be nearly singular, the library's recursion
 # runs on the points themselves.
-
 
 # %%
 NEAREST_E = 1e-15  # r² / 2 below which points count as equal
@@ -354,9 +218,14 @@ def log_singular(p, layers=400):
 EXACT_DEPTH = 10  # up to here the library's recursion on the points themselves
 TABLES = {
     name: tables(LAYERS[name], {L for L in (*depths, 10, 100) if L >= EXACT_DEPTH})
-    for name, depths in sizes.taxonomy["depths"].items()
+    for name, depths in sizes.depths.items()
 }
 PSI_2 = log_singular(cubic(2))
+
+
+def at_distance(r, table):
+    """A function of ξ for two points at distance r."""
+    return np.interp(np.log(r**2 / 2), LOG_E, table)
 
 
 def look_up(table, x, z):
@@ -396,7 +265,6 @@ def orthant(count, d, rng):
 # Does the table give what a direct computation gives? The library's recursion, given the activation itself, finds the
 # expectations by Gaussian quadrature: no Hermite coefficients, no logarithms, no table. Ten layers are compared.
 
-
 # %%
 H = np.polynomial.hermite_e.HermiteE
 NORMALISED = [H.basis(k) / np.sqrt(float(np.prod(range(1, k + 1)))) for k in range(4)]
@@ -409,21 +277,19 @@ def activation_function(p):
 
 check = numpy_generator(chapter.seeds(1)[0], "recursion")
 x, z = (orthant(6, 2, check) for _ in range(2))
-deviation = {}
+one, deviation = np.eye(1, 3), {}
 for name, p in WEIGHTS.items():
     phi = activation_function(p)
     integrated = quadrature(name, phi, phi.deriv(), nodes=16)
-    at = [np.sqrt(3) * a for a in (x, z)]
-    theta = limit.mlp(*at, EXACT_DEPTH + 1, integrated).tangent
-    one = np.sqrt(3) * np.eye(1, 3)
-    theta /= limit.mlp(one, one, EXACT_DEPTH + 1, integrated).tangent
+    theta, diagonal = (
+        limit.mlp(np.sqrt(3) * a, np.sqrt(3) * b, EXACT_DEPTH + 1, integrated).tangent for a, b in ((x, z), (one, one))
+    )
+    theta /= diagonal
     # what is too small for a quotient of quadratures says nothing
     large = theta > 1e-8
-    found = np.exp(look_up(TABLES[name][EXACT_DEPTH], x, z))
-    deviation[name] = estimate.exact(
-        np.abs(found / theta - 1)[large].max(), int(large.sum()), tolerance=1e-4, method="largest of all pairs"
-    )
-chapter.measure("recursion", **deviation)
+    off = np.abs(np.exp(look_up(TABLES[name][EXACT_DEPTH], x, z)) / theta - 1)[large]
+    deviation[name] = estimate.exact(off.max(), off.size, tolerance=1e-4, method="largest of all pairs")
+chapter.measure("recursion", deviation=deviation)
 
 # %% [markdown]
 # ## Three classifiers
@@ -439,46 +305,41 @@ chapter.measure("recursion", **deviation)
 # $\mathbb{E}\,[z\,\phi(z)\,\phi'(z)]$.
 
 # %%
-s = sizes.taxonomy
+METHODS = PSI, SHALLOW, STEEP, NEAREST, MAJORITY = ("ψ, α = d", "α = d/2", "α = 2d", "1-NN", "majority")
 TARGET = {"h₂": NEAREST, "cubic": PSI, "ReLU": MAJORITY, "h₀ + h₃": MAJORITY}
-agreement = {}  # (activation, L): {classifier: (seeds,)}
-for i in chapter.seeds(s["seeds"]):
-    rng = numpy_generator(i, "taxonomy")
-    x, z = (orthant(n, 2, rng) for n in (s["train"], s["test"]))
-    y = np.where(np.arange(s["train"]) < 0.7 * s["train"], 1.0, -1.0)  # positions are random
-    predicted = {
-        NEAREST: y[(z @ x.T).argmax(1)],
-        PSI: signs(look_up(PSI_2, z, x), y),
-        MAJORITY: np.sign(y.sum()) * np.ones(s["test"]),
-    }
-    for name, depths in s["depths"].items():
-        for L in depths:
-            f = signs(log_kernel(name, L, z, x), coefficients(name, L, x, y))
-            for classifier, other in predicted.items():
-                agreement.setdefault((name, L), {}).setdefault(classifier, []).append((f == other).mean())
 
-last = {name: agreement[name, L] for name, L in DEEPEST.items()}
+
+def draw(s, rng):
+    """Training points, their labels, test points."""
+    x, z = (orthant(n, 2, rng) for n in (s["train"], s["test"]))
+    return x, np.where(np.arange(s["train"]) < 0.7 * s["train"], 1.0, -1.0), z  # positions are random
+
+
+def limits(x, y, z):
+    """Signs of the three classifiers."""
+    majority = np.sign(y.sum()) * np.ones(len(z))
+    return {NEAREST: y[(z @ x.T).argmax(1)], PSI: signs(look_up(PSI_2, z, x), y), MAJORITY: majority}
+
+
+def deep_signs(name, L, x, y, z):
+    """Signs of the network of depth L."""
+    return signs(log_kernel(name, L, z, x), coefficients(name, L, x, y))
+
+
+s = sizes.taxonomy
+agreement = defaultdict(list)  # (activation, L, classifier): one number per seed
+for i in chapter.seeds(s["seeds"]):
+    x, y, z = draw(s, numpy_generator(i, "taxonomy"))
+    predicted = limits(x, y, z)
+    for name, depths in sizes.depths.items():
+        for L in depths:
+            f = deep_signs(name, L, x, y, z)
+            for classifier, other in predicted.items():
+                agreement[name, L, classifier].append((f == other).mean())
+
 phi = activation_function(cubic(2))
 nodes, weights = np.polynomial.hermite_e.hermegauss(16)
 growth = (weights / weights.sum()) @ (nodes * phi(nodes) * phi.deriv()(nodes))  # d E φ(√q z)² / dq at q = 1
-taxonomy = {
-    f"{name}, {TARGET[name].split(',')[0]} at L = {DEEPEST[name]}": estimate.mean(last[name][TARGET[name]])
-    for name in TARGET
-}
-taxonomy |= {
-    f"cubic at L = {DEEPEST['cubic']}: ψ minus {m}": estimate.paired_difference(last["cubic"][PSI], last["cubic"][m])
-    for m in (NEAREST, MAJORITY)
-}
-taxonomy |= {
-    f"cubic, ψ: rise from L = {a} to {b}": estimate.paired_difference(
-        agreement["cubic", b][PSI], agreement["cubic", a][PSI]
-    )
-    for a, b in RISES
-}
-if FULL:
-    for name, m, L in QUICK_DEPTHS:
-        taxonomy[f"{name}, {m} at L = {L}"] = estimate.mean(agreement[name, L][TARGET[name]])
-taxonomy["cubic: growth of a deviation of the norm in one layer"] = estimate.exact(growth, tolerance=1e-9)
 
 
 def lifetime(width, rng):
@@ -489,10 +350,26 @@ def lifetime(width, rng):
     return layers
 
 
-for m in WIDTHS:
-    taxonomy[f"cubic, width {m}: layers until the norm is off by a factor of 10"] = estimate.median(
-        [lifetime(m, numpy_generator(i, "lifetime", m)) for i in chapter.seeds(sizes.taxonomy["seeds"])]
-    )
+judged = [(name, depths[-1]) for name, depths in sizes.depths.items()]
+if chapter.full:
+    judged += [("h₂", 14), ("cubic", 5000)]  # too shallow for 1000 points, see the end
+lifetimes = {
+    m: [lifetime(m, numpy_generator(i, "lifetime", m)) for i in chapter.seeds(s["seeds"])] for m in (2048, 2**17)
+}
+ends = {L: {m: agreement["cubic", L, m] for m in (PSI, NEAREST, MAJORITY)} for L in sizes.depths["cubic"]}
+last = ends[sizes.depths["cubic"][-1]]
+steps = pairwise(L for L in ends if L not in (3, 30))
+chapter.measure(
+    "c1",
+    limit={
+        f"{name}, {TARGET[name].split(',')[0]} at L = {L}": estimate.mean(agreement[name, L, TARGET[name]])
+        for name, L in judged
+    },
+    minus={m: estimate.paired_difference(last[PSI], last[m]) for m in (NEAREST, MAJORITY)},
+    rise={f"{a} to {b}": estimate.paired_difference(ends[b][PSI], ends[a][PSI]) for a, b in steps},
+    growth=estimate.exact(growth, tolerance=1e-9),
+    lifetime={m: estimate.median(found) for m, found in lifetimes.items()},
+)
 
 # %% [markdown]
 # So the networks that the paper's limit speaks of cannot be built as they stand: their norm explodes or dies out,
@@ -518,8 +395,8 @@ class Cubic(torch.nn.Module):
 def network_signs(i, L, normalise, x, z, y):
     """Signs of the classifier with the tangent kernel of one network; zeros if it has overflowed."""
     build = partial(NTKMLP, 3, s["width"], L + 1, bias=0.0, activation=partial(Cubic, normalise))
-    net = build_seeded(build, int(numpy_generator(i, "network", L).integers(2**31))).double().to(device)
-    both = torch.as_tensor(np.sqrt(3) * np.concatenate([x, z]), device=device)
+    net = build_seeded(build, int(numpy_generator(i, "network", L).integers(2**31))).double().to(chapter.device)
+    both = torch.as_tensor(np.sqrt(3) * np.concatenate([x, z]), device=chapter.device)
     theta = tangent(net, both).cpu().numpy()
     if not np.isfinite(theta).all() or theta.max() == 0:
         return np.zeros(len(z))
@@ -534,49 +411,51 @@ if FINITE:
         TABLES["cubic"] |= tables(LAYERS["cubic"], {L})
         survived, agreed = [], []
         for i in chapter.seeds(s["seeds"]):
-            rng = numpy_generator(i, "networks")
-            x, z = (orthant(n, 2, rng) for n in (s["train"], s["test"]))
-            y = np.where(np.arange(s["train"]) < 0.7 * s["train"], 1.0, -1.0)
-            exact = signs(log_kernel("cubic", L, z, x), coefficients("cubic", L, x, y))
+            x, y, z = draw(s, numpy_generator(i, "networks"))
             survived.append(network_signs(i, L, False, x, z, y).any())
-            agreed.append(np.mean(network_signs(i, L, True, x, z, y) == exact))
-        taxonomy[f"finite networks, {L} layers: how many keep a finite kernel"] = estimate.count(survived)
-        taxonomy[f"finite networks, {L} layers, normalised: agreement"] = estimate.mean(agreed)
-
-chapter.measure("c1", **taxonomy)
+            agreed.append(np.mean(network_signs(i, L, True, x, z, y) == deep_signs("cubic", L, x, y, z)))
+        print(f"{L} layers: {sum(survived)} of {len(survived)} networks keep a finite kernel;", end=" ")
+        print(f"normalised, they agree with the limit on a share of {np.mean(agreed):.3f} of the test points")
 
 # %% tags=["hide-input"]
-MARKS = dict(zip(TARGET, zip(figures.PALETTE, figures.MARKERS, strict=False), strict=False))
-with figures.figure(columns=2, size=(10, 3.6)) as (fig, axes):
-    columns = {"activation": [], "A": [], "A'": [], "B'": [], "L": [], "predicted": [], "agreement": []}
-    axes[0].axvspan(0.03, 0.98, color="gray", alpha=0.15, lw=0)
-    axes[0].plot([0, 0], [0.03, 0.95], color="gray", lw=4, alpha=0.4)
-    axes[0].text(0.4, 0.35, "A ≠ 0, B′ ≥ 1:\nmajority vote", ha="center")
-    axes[0].text(-0.02, 0.4, "A = 0, A′ ≠ 0:\nsingular kernel", ha="right")
-    axes[0].text(-0.04, 0.0, "A = A′ = 0:\n1-NN", ha="right", va="center")
-    for name, (colour, marker) in MARKS.items():
-        at_0, at_1 = (ACTIVATIONS[name].dual(1.0, 1.0, xi) for xi in (0.0, 1.0))
-        A, A1, B1 = np.sqrt(at_0[0]), np.sqrt(at_0[1]), at_1[1]
-        axes[0].plot(A, A1, marker, color=colour, ms=9)
-        axes[0].annotate(f"{name}, B′ = {B1:.2g}", (A, A1), (8, 8), textcoords="offset points")
-        depths = sizes.taxonomy["depths"][name]
-        found = [estimate.mean(agreement[name, L][TARGET[name]]) for L in depths]
-        mean = np.array([e.value for e in found])
-        reach = np.abs(np.array([[e.low for e in found], [e.high for e in found]]) - mean)
-        axes[1].errorbar(depths, mean, reach, marker=marker, color=colour, label=f"{name}: {TARGET[name]}", capsize=3)
-        figures.fill(columns, name, A, A1, B1, np.array(depths), TARGET[name], mean)
-    axes[0].set(xlabel="A", ylabel="A′", xlim=(-0.42, 0.98), ylim=(-0.12, 1.0))
-    axes[1].set(xscale="log", xlabel="layers L", ylabel="agreement with the predicted limit", ylim=(0.45, 1.02))
-    axes[1].legend(loc="lower right")
-    figure_1 = chapter.figure(
-        fig,
-        "Left: the tested activations among the three cases. Right: how often the network of depth L gives the same label as "
-        "the limit predicted for its activation, with 95 % intervals over draws of the data.",
-        "All four activations approach the classifier predicted for them. h₂ and h₀ + h₃ need a dozen to a few dozen layers, "
-        "ReLU hundreds, and the cubic activation thousands.",
-        columns,
-    )
-figure_1
+cases, depth = "three cases", "agreement with the predicted limit"
+rows, noted = [], {}
+for name, target in TARGET.items():
+    at_0, at_1 = (ACTIVATIONS[name].dual(1.0, 1.0, xi) for xi in (0.0, 1.0))
+    A, A1 = np.sqrt(at_0[0]), np.sqrt(at_0[1])
+    noted[f"{name}, B′ = {at_1[1]:.2g}"] = A, A1
+    rows.append((cases, f"{name}: {target}", A, A1, np.nan, np.nan))
+    depths = sizes.depths[name]
+    rows.append((depth, f"{name}: {target}", depths, [estimate.mean(agreement[name, L, target]) for L in depths]))
+
+
+def regions(ax, rows, cues):
+    if ax.get_label() == cases:
+        ax.axvspan(0.03, 0.98, color="gray", alpha=0.15, lw=0)
+        ax.plot([0, 0], [0.03, 0.95], color="gray", lw=4, alpha=0.4)
+        ax.text(0.4, 0.35, "A ≠ 0, B′ ≥ 1:\nmajority vote", ha="center")
+        ax.text(-0.02, 0.4, "A = 0, A′ ≠ 0:\nsingular kernel", ha="right")
+        ax.text(-0.04, 0.0, "A = A′ = 0:\n1-NN", ha="right", va="center")
+        for text, place in noted.items():
+            ax.annotate(text, place, (8, 8), textcoords="offset points")
+
+
+chapter.figure(
+    table(("panel", "activation", "x", "y", "low", "high"), rows),
+    regions,
+    Lines("x", "y", by="activation", where="low == low"),
+    Points("x", "y", by="activation", interval=("low", "high")),
+    panel="panel",
+    panels={
+        cases: dict(xlabel="A", ylabel="A′", xlim=(-0.42, 0.98), ylim=(-0.12, 1.0)),
+        depth: dict(xscale="log", xlabel="layers L", ylabel="", ylim=(0.45, 1.02)),
+    },
+    size=(10, 4),
+    caption="Left: the tested activations among the three cases. Right: how often the network of depth L gives the "
+    "same label as the limit predicted for its activation, with 95 % intervals over draws of the data.",
+    alt="All four activations approach the classifier predicted for them. h₂ and h₀ + h₃ need a dozen to a few dozen "
+    "layers, ReLU hundreds, and the cubic activation thousands.",
+)
 
 # %% [markdown]
 # ## The exponent of the singular kernel
@@ -594,68 +473,50 @@ figure_1
 # after $l$ layers, which makes the singularity steeper by two powers at distances $r^2\ll1/(L+1)$. The figure shows
 # it, and a fit below $r=0.001$ at 100 layers is reported.
 
+
 # %%
-r = np.geomspace(1e-4, 0.5, 200)
-exponents, singular = {}, {}
-cases = {f"d = {d}": cubic(d) for d in SPHERES} | {f"a² = {p}": (0, *p) for p in OTHERS}
-for case, p in cases.items():
-    table = singular[case] = log_singular(p)
+def fitted(r, table):
+    """The exponent of a singularity."""
+    return -estimate.slopes(np.log(r), at_distance(r, table))[0]
 
-    def log_psi(r, table=table):
-        return np.interp(np.log(r**2 / 2), LOG_E, table)
 
-    slope = np.arange(len(p)) @ p  # B'
-    formula = -2 * np.log(p[1]) / np.log(slope)  # p_1 = A'^2
-    fitted = -estimate.slopes(np.log(r), log_psi(r))[0]
-    exponents[f"{case}: α minus formula"] = estimate.exact(
-        fitted - formula, r.size, tolerance=1e-6, method="least-squares slope"
-    )
-    if case.startswith("d"):
-        near = np.geomspace(1e-6, 0.1, 200)
-        R = np.exp(log_psi(near) + formula * np.log(near))
-        exponents[f"{case}: largest / smallest R for r < 0.1"] = estimate.exact(
-            R.max() / R.min(), near.size, tolerance=1e-6
-        )
-        exponents[f"{case}: R at r = 0.001"] = estimate.exact(
-            np.exp(log_psi(1e-3) + formula * np.log(1e-3)), tolerance=1e-6
-        )
-close = np.geomspace(1e-4, 1e-3, 50)
-hundred = np.interp(np.log(close**2 / 2), LOG_E, TABLES["cubic"][100])
-exponents["d = 2, only 100 layers: exponent below r = 0.001"] = estimate.exact(
-    -estimate.slopes(np.log(close), hundred)[0], close.size, tolerance=1e-6, method="least-squares slope"
-)
-chapter.measure("c3", **exponents)
+exactly = partial(estimate.exact, tolerance=1e-6)
+r, near, close = np.geomspace(1e-4, 0.5, 200), np.geomspace(1e-6, 0.1, 200), np.geomspace(1e-4, 1e-3, 50)
+SPHERES, exponent, spread, factor = (2, 3, 4, 5, 6), {}, {}, {}
+OTHERS = ((0.3, 0.7, 0.0), (0.5, 0.3, 0.2), (0.6, 0.0, 0.4), (0.2, 0.4, 0.4))  # a₁², a₂², a₃²
+singular = {d: log_singular(cubic(d)) for d in SPHERES}
+for case, p in [(d, cubic(d)) for d in SPHERES] + [(p, (0, *p)) for p in OTHERS]:
+    psi = singular[case] if case in SPHERES else log_singular(p)
+    formula = -2 * np.log(p[1]) / np.log(np.arange(len(p)) @ p)  # p_1 = A'^2, B'
+    name = f"d = {case}" if case in SPHERES else f"a² = {case}"
+    exponent[name] = exactly(fitted(r, psi) - formula, r.size, method="least-squares slope")
+    if case in SPHERES:
+        R = np.exp(at_distance(near, psi) + formula * np.log(near))
+        spread[case] = exactly(R.max() / R.min(), near.size)
+        factor[case] = exactly(np.exp(at_distance(1e-3, psi) + formula * np.log(1e-3)))
+hundred = exactly(fitted(close, TABLES["cubic"][100]), close.size, method="least-squares slope")
+chapter.measure("c3", exponent=exponent, spread=spread, factor=factor, hundred=hundred)
 
 # %% tags=["hide-input"]
-with figures.figure(size=(7, 3.8)) as (fig, ax):
-    columns, r = {"kernel": [], "r": [], "log10 kernel": []}, np.geomspace(1e-4, 1.4, 120)
-    for k, d in enumerate((2, 3, 4, 6)):
-        values = np.interp(np.log(r**2 / 2), LOG_E, singular[f"d = {d}"]) / np.log(10)
-        ax.plot(r, values, color=figures.PALETTE[k], label=f"ψ, d = {d}")
-        ax.plot(
-            r[:80],
-            values[0] + 0.7 - d * np.log10(r[:80] / r[0]),
-            ":",
-            color="gray",
-            lw=2,
-            label="slope -d (raised)" if d == 6 else None,
-        )
-        figures.fill(columns, f"psi, d = {d}", r, values)
-    values = np.interp(np.log(r**2 / 2), LOG_E, TABLES["cubic"][100]) / np.log(10)
-    offset = np.interp(np.log(0.5), np.log(r), np.interp(np.log(r**2 / 2), LOG_E, PSI_2) / np.log(10) - values)
-    ax.plot(r, values + offset, "--", color=figures.PALETTE[0], label="d = 2, 100 layers (shifted)")
-    figures.fill(columns, "Theta at 100 layers, d = 2, shifted", r, values + offset)
-    ax.set(xscale="log", xlabel="distance r", ylabel="log₁₀ of the kernel", ylim=(-3, 27))
-    ax.legend()
-    figure_2 = chapter.figure(
-        fig,
-        "The singular kernel ψ of the cubic activation for spheres of several dimensions, with lines of slope -d drawn a little higher. Dashed: the "
-        "tangent kernel after 100 layers, d = 2, shifted to meet ψ at r = 0.5.",
-        "In both logarithms ψ is a straight line of slope -d over more than three decades of the distance. The kernel of 100 layers agrees "
-        "with it at large distances and is steeper at small ones.",
-        columns,
-    )
-figure_2
+r, rows = np.geomspace(1e-4, 1.4, 120), []
+for d in (2, 3, 4, 6):
+    values = at_distance(r, singular[d]) / np.log(10)
+    rows.append((f"ψ, d = {d}", r, values))
+    rows.append((f"slope -{d} (raised)", r[:80], values[0] + 0.7 - d * np.log10(r[:80] / r[0])))
+values = at_distance(r, TABLES["cubic"][100]) / np.log(10)
+offset = np.interp(np.log(0.5), np.log(r), at_distance(r, PSI_2) / np.log(10) - values)
+rows.append(("d = 2, 100 layers (shifted)", r, values + offset))
+chapter.figure(
+    table(("kernel", "distance r", "log₁₀ of the kernel"), rows),
+    Lines("distance r", "log₁₀ of the kernel", by="kernel", gray=[name for name, *_ in rows if name[0] == "s"]),
+    xscale="log",
+    ylim=(-3, 27),
+    size=(7, 4.2),
+    caption="The singular kernel ψ of the cubic activation for spheres of several dimensions, with gray lines of "
+    "slope -d drawn a little higher, and the tangent kernel after 100 layers, d = 2, shifted to meet ψ at r = 0.5.",
+    alt="In both logarithms ψ is a straight line of slope -d over more than three decades of the distance. The kernel "
+    "of 100 layers agrees with it at large distances and is steeper at small ones.",
+)
 
 # %% [markdown]
 # ## Is it optimal?
@@ -674,7 +535,6 @@ figure_2
 # Why $\alpha=d$? At $r^{-\alpha}$ with $\alpha<d$ most of the weight sits with the many points far away, at
 # $\alpha>d$ with the few nearest ones. At $\alpha=d$ every scale of distance carries the same weight, and the scales
 # within a given neighbourhood, whose number grows like $\log n$, slowly win.
-
 
 # %%
 CENTRE, ANGLE = np.ones(3) / np.sqrt(3), 0.3
@@ -728,9 +588,10 @@ def relu_signs(x, y, z):
     return np.sign(limit.mlp(z, x, 3).tangent @ np.linalg.solve(limit.mlp(x, x, 3).tangent, y))
 
 
-s = sizes.consistency
+SMALLEST, MIDDLE, LARGEST = 100, 1600, 6400  # the sizes that are compared
 TASKS = {"island": island, "wave": wave}
-errors, inside, permuted, relu = {}, {}, [], {}  # (task, method): (seeds, counts)
+s = sizes.consistency
+errors, inside, relu, permuted = defaultdict(list), defaultdict(list), defaultdict(list), []
 for i in chapter.seeds(s["seeds"]):
     rng = numpy_generator(i, "consistency")
     x, z = orthant(s["sizes"][-1], 2, rng), orthant(s["test"], 2, rng)
@@ -739,63 +600,41 @@ for i in chapter.seeds(s["seeds"]):
     mixed[:MIDDLE] = rng.permutation(y[0][:MIDDLE])
     found = classifiers(x, np.stack([*y, mixed], 1), z, s["sizes"], 2, PSI_2)
     cap = island(z) < 0.5
-    for task, own, (name, eta) in zip((0, 1), y, TASKS.items(), strict=True):
+    for column, (name, eta) in enumerate(TASKS.items()):
         for m in METHODS:
-            errors.setdefault((name, m), []).append(error(found[m][:, task], eta(z)))
+            errors[name, m].append(error(found[m][:, column], eta(z)))
         for n in s["relu"]:
-            relu.setdefault((name, n), []).append(error(relu_signs(x[:n], own[:n], z), eta(z)))
+            relu[name, n].append(error(relu_signs(x[:n], y[column][:n], z), eta(z)))
     for m in METHODS:
-        inside.setdefault(m, []).append(error(found[m][:, 0, cap], island(z[cap])))
+        inside[m].append(error(found[m][:, 0, cap], island(z[cap])))
     permuted.append(error(found[PSI][s["sizes"].index(MIDDLE), 2, cap], island(z[cap])))
-errors = {key: np.array(values) for key, values in errors.items()}
-inside = {m: np.array(values) for m, values in inside.items()}
+errors, inside = ({key: np.array(v) for key, v in found.items()} for found in (errors, inside))  # (seeds, sizes)
+
 
 # %%
-at = s["sizes"].index
+def at(values, n=LARGEST):
+    """(seeds,) values at one number of training points."""
+    return values[:, sizes.consistency["sizes"].index(n)]
+
+
+def compare(task, first, second):
+    return estimate.paired_difference(at(errors[task, first]), at(errors[task, second]))
+
+
 everywhere = orthant(400_000, 2, numpy_generator(0, "integration"))
-BAYES = {name: np.minimum(eta(everywhere), 1 - eta(everywhere)).mean() for name, eta in TASKS.items()}
-NEIGHBOUR = {name: np.mean(2 * eta(everywhere) * (1 - eta(everywhere))) for name, eta in TASKS.items()}
-MINORITY = {name: min(eta(everywhere).mean(), 1 - eta(everywhere).mean()) for name, eta in TASKS.items()}
-
-
-def compare(task, first, second, n=LARGEST):
-    return estimate.paired_difference(errors[task, first][:, at(n)], errors[task, second][:, at(n)])
-
-
-excess = errors["island", PSI] - BAYES["island"]  # (seeds, counts)
+BAYES, beyond = {}, defaultdict(dict)  # beyond: quantity of c5 -> one estimate per task
+for task, eta in TASKS.items():
+    p = eta(everywhere)
+    BAYES[task] = np.minimum(p, 1 - p).mean()
+    nearest, majority = errors[task, NEAREST], errors[task, MAJORITY]
+    beyond["nearest_limit"][task] = estimate.mean(at(nearest) - np.mean(2 * p * (1 - p)))
+    beyond["nearest_fall"][task] = estimate.paired_difference(at(nearest, MIDDLE), at(nearest))
+    beyond["majority_limit"][task] = estimate.mean(at(majority) - min(p.mean(), 1 - p.mean()))
+    beyond["nearest"][task], beyond["majority"][task] = compare(task, NEAREST, PSI), compare(task, MAJORITY, PSI)
+chapter.measure("c5", **beyond)
 chapter.measure("permuted", estimate.mean(permuted))
 wrong = errors["island", SHALLOW]
-chapter.measure("wrong-exponent", estimate.paired_difference(wrong[:, at(LARGEST)], wrong[:, at(SMALLEST)]))
-chapter.measure(
-    "c5",
-    **{
-        f"{task}: {what}": value
-        for task in TASKS
-        for what, value in {
-            "1-NN minus its limit E[2η(1-η)]": estimate.mean(errors[task, NEAREST][:, at(LARGEST)] - NEIGHBOUR[task]),
-            f"1-NN, fall from n = {MIDDLE} to {LARGEST}": estimate.paired_difference(
-                errors[task, NEAREST][:, at(MIDDLE)], errors[task, NEAREST][:, at(LARGEST)]
-            ),
-            "majority minus the minority's mass": estimate.mean(
-                errors[task, MAJORITY][:, at(LARGEST)] - MINORITY[task]
-            ),
-            "1-NN minus ψ": compare(task, NEAREST, PSI),
-            "majority minus ψ": compare(task, MAJORITY, PSI),
-        }.items()
-    },
-)
-optimal = {
-    f"excess error at n = {LARGEST} / at n = {SMALLEST}": estimate.paired_ratio(
-        excess[:, at(LARGEST)], excess[:, at(SMALLEST)]
-    ),
-    f"error inside the cap, {PSI}": estimate.mean(inside[PSI][:, at(LARGEST)]),
-    f"error inside the cap, {SHALLOW}": estimate.mean(inside[SHALLOW][:, at(LARGEST)]),
-    "wave: error of ψ minus α = d/2": compare("wave", PSI, SHALLOW),
-} | {f"error of ψ minus {m}": compare("island", PSI, m) for m in (SHALLOW, STEEP, NEAREST)}
-n = s["relu"][-1]
-optimal[f"ReLU kernel of 3 layers, n = {n}: error of ψ minus its"] = estimate.paired_difference(
-    errors["island", PSI][:, at(n)], relu["island", n]
-)
+chapter.measure("wrong-exponent", estimate.paired_difference(at(wrong), at(wrong, SMALLEST)))
 
 # %% [markdown]
 # The paper profile adds the largest sample, spheres of other dimension and images. In dimension $d$ the island is the
@@ -804,24 +643,23 @@ optimal[f"ReLU kernel of 3 layers, n = {n}: error of ψ minus its"] = estimate.p
 # The task is odd against even digits.
 
 # %%
-if FULL:
-    optimal[f"excess error at n = {s['sizes'][-1]}"] = estimate.mean(excess[:, -1])
-    optimal[f"excess error times log n, at the largest n / at n = {LARGEST}"] = estimate.paired_ratio(
-        excess[:, -1] * np.log(s["sizes"][-1]), excess[:, at(LARGEST)] * np.log(LARGEST)
-    )
+excess = errors["island", PSI] - BAYES["island"]  # (seeds, sizes)
+largest, spheres, images = {}, defaultdict(list), defaultdict(list)
+if chapter.full:
+    level = [at(excess, n) * np.log(n) for n in (sizes.consistency["sizes"][-1], LARGEST)]
+    largest = dict(excess=estimate.mean(excess[:, -1]), level=estimate.paired_ratio(*level))
     s = sizes.spheres
     for d in s["dimensions"]:
-        found, table = {m: [] for m in METHODS}, log_singular(cubic(d))
+        psi = log_singular(cubic(d))
         for i in chapter.seeds(s["seeds"]):
             rng = numpy_generator(i, "spheres", d)
             x, z = orthant(s["size"], d, rng), orthant(s["test"], d, rng)
             angle = np.arccos(np.quantile(x.mean(1) * np.sqrt(d + 1), 0.82))
             y = label(island(x, angle), rng)[:, None]
             eta = island(z, angle)
-            for m, f in classifiers(x, y, z, (s["size"],), d, table).items():
-                found[m].append(error(f[0, 0], eta) - np.minimum(eta, 1 - eta).mean())
-        optimal |= {f"d = {d}, excess error of {m}": estimate.mean(v) for m, v in found.items()}
-    s, found = sizes.images, {}
+            for m, f in classifiers(x, y, z, (s["size"],), d, psi).items():
+                spheres[f"d = {d}, excess error of {m}"].append(error(f[0, 0], eta) - np.minimum(eta, 1 - eta).mean())
+    s = sizes.images
     pixels, digits = idx.images(chapter.data(fetch("MNIST")))
     for i in chapter.seeds(s["seeds"]):
         chosen = numpy_generator(i, "images").permutation(len(digits))[: s["train"] + s["test"]]
@@ -833,41 +671,37 @@ if FULL:
         for a in s["exponents"]:
             decided[f"ψ, α = {a}"] = signs(look_up(log_singular(cubic(a)), z, x), y)
         for m, f in decided.items():
-            found.setdefault(m, []).append(np.mean(f != truth))
-    optimal |= {f"MNIST, odd or even, error of {m}": estimate.mean(v) for m, v in found.items()}
-chapter.measure("c4", **optimal)
+            images[m].append(np.mean(f != truth))
+n = sizes.consistency["relu"][-1]
+chapter.measure(
+    "c4",
+    fall=estimate.paired_ratio(at(excess), at(excess, SMALLEST)),
+    inside={m: estimate.mean(at(inside[m])) for m in (PSI, SHALLOW)},
+    minus={m: compare("island", PSI, m) for m in (SHALLOW, STEEP, NEAREST)},
+    wave=compare("wave", PSI, SHALLOW),
+    relu=estimate.paired_difference(at(errors["island", PSI], n), relu["island", n]),
+    spheres={case: estimate.mean(found) for case, found in spheres.items()},
+    images={m: estimate.mean(found) for m, found in images.items()},
+    **largest,
+)
 
 # %% tags=["hide-input"]
-with figures.figure(columns=2, size=(10, 3.8)) as (fig, axes):
-    columns = {"distribution": [], "classifier": [], "n": [], "error": [], "low": [], "high": []}
-    s = sizes.consistency
-    for ax, task in zip(axes, TASKS, strict=True):
-        for k, m in enumerate(METHODS):
-            found = [estimate.mean(v) for v in errors[task, m].T]
-            mean, low, high = (np.array([getattr(e, a) for e in found]) for a in ("value", "low", "high"))
-            ax.errorbar(
-                s["sizes"],
-                mean,
-                (mean - low, high - mean),
-                marker=figures.MARKERS[k],
-                color=figures.PALETTE[k],
-                label=m,
-            )
-            figures.fill(columns, task, m, np.array(s["sizes"]), mean, low, high)
-        shallow = np.array([np.mean(relu[task, n]) for n in s["relu"]])
-        ax.plot(s["relu"], shallow, "P", color=figures.PALETTE[5], label="ReLU, 3 layers")
-        ax.axhline(BAYES[task], color="gray", ls="--", label="Bayes error")
-        ax.set(xscale="log", xlabel="training points n", ylabel="error", title=task)
-    axes[1].legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
-    figure_3 = chapter.figure(
-        fig,
-        "Error against the number of training points, mean over draws with 95 % intervals.",
-        "On the island ψ with exponent d approaches the Bayes error while the other exponents, 1-NN and majority stay well above; the "
-        "exponent d/2 does not improve at all. On the wave ψ falls too, but at the larger samples the exponent d/2 is below it.",
-        columns,
-        explore=Explore("n", ("error",), by="classifier", choose="distribution", log="x"),
-    )
-figure_3
+counts = sizes.consistency["sizes"]
+rows = [(task, m, counts, [estimate.mean(e) for e in found.T]) for (task, m), found in errors.items()]
+rows += [(task, "ReLU, 3 layers", n, estimate.mean(found)) for (task, n), found in relu.items()]
+chapter.figure(
+    table(("distribution", "classifier", "training points n", "error", "low", "high"), rows),
+    Lines("training points n", "error", by="classifier", where="classifier != 'ReLU, 3 layers'"),
+    Points("training points n", "error", by="classifier", interval=("low", "high")),
+    Level(BAYES, "Bayes error", dash="--"),
+    panel="distribution",
+    xscale="log",
+    size=(10, 4.2),
+    caption="Error against the number of training points, mean over draws with 95 % intervals.",
+    alt="On the island ψ with exponent d approaches the Bayes error while the other exponents, 1-NN and majority stay "
+    "well above; the exponent d/2 does not improve at all. On the wave ψ falls too, but at the larger samples the "
+    "exponent d/2 is below it.",
+)
 
 # %% [markdown]
 # ## Depth: classification against regression
@@ -879,7 +713,7 @@ figure_3
 
 # %%
 s = sizes.regression
-wrong_labels, squared = {}, {}  # L: one number per seed
+wrong_labels, squared = defaultdict(list), defaultdict(list)  # L: one number per seed
 for i in chapter.seeds(s["seeds"]):
     rng = numpy_generator(i, "regression")
     x, z = (orthant(n, 2, rng) for n in (s["train"], s["test"]))
@@ -887,22 +721,17 @@ for i in chapter.seeds(s["seeds"]):
     truth = np.sin(4 * np.pi * z[:, 0])
     for L in (1, 3, 10, 100):
         f = np.exp(log_kernel("cubic", L, z, x)) @ coefficients("cubic", L, x, targets)
-        wrong_labels.setdefault(L, []).append(error(np.sign(f[:, 0]), island(z)))
-        squared.setdefault(L, []).append(np.mean((f[:, 1] - truth) ** 2) / np.mean(truth**2))
-    wrong_labels.setdefault("∞", []).append(error(signs(look_up(PSI_2, z, x), targets[:, 0]), island(z)))
+        wrong_labels[L].append(error(np.sign(f[:, 0]), island(z)))
+        squared[L].append(np.mean((f[:, 1] - truth) ** 2) / np.mean(truth**2))
+    wrong_labels["∞"].append(error(signs(look_up(PSI_2, z, x), targets[:, 0]), island(z)))
 
-better = np.minimum(wrong_labels[3], wrong_labels[10])
 chapter.measure(
     "c6",
-    **{
-        "classification: ψ minus the better of L = 3, 10": estimate.paired_difference(wrong_labels["∞"], better),
-        "regression: error at L = 100 / of the zero predictor": estimate.mean(squared[100]),
-        "regression: error at L = 100 / at L = 3": estimate.paired_ratio(squared[100], squared[3]),
-    },
-    **{f"classification: error at L = {L}": estimate.mean(v) for L, v in wrong_labels.items()},
-    **{
-        f"regression: error at L = {L} / of the zero predictor": estimate.geometric_mean(squared[L]) for L in (1, 3, 10)
-    },
+    better=estimate.paired_difference(wrong_labels["∞"], np.minimum(wrong_labels[3], wrong_labels[10])),
+    zero=estimate.mean(squared[100]),
+    worse=estimate.paired_ratio(squared[100], squared[3]),
+    classification={L: estimate.mean(found) for L, found in wrong_labels.items()},
+    regression={L: estimate.geometric_mean(squared[L]) for L in (1, 3, 10)},
 )
 
 # %% tags=["hide-input"]
@@ -915,40 +744,35 @@ rng = numpy_generator(chapter.seeds(1)[0], "maps")
 x = orthant(s["train"], 2, rng)
 y = label(island(x), rng)
 flat = x / x.sum(1, keepdims=True)
-where = flat[:, 1] + flat[:, 2] / 2, np.sqrt(0.75) * flat[:, 2]
-LIMITS = {
-    "h₂": y[(z @ x.T).argmax(1)],
-    "cubic": signs(look_up(PSI_2, z, x), y),
-    "ReLU": np.sign(y.sum()) * np.ones(len(z)),
-    "h₀ + h₃": np.sign(y.sum()) * np.ones(len(z)),
-}
-with figures.figure(rows=4, columns=4, size=(8.6, 7.8)) as (fig, axes):
-    columns = {"u": u[within], "v": v[within]}
-    colours = matplotlib.colors.ListedColormap(["#b3cde3", "#fdcc8a"])
-    panels = iter(axes)
-    for name, final in LIMITS.items():
-        for L in (1, 10, 100, "∞"):
-            ax, image = next(panels), np.full(u.shape, np.nan)
-            image[within] = final
-            if L != "∞":
-                image[within] = signs(log_kernel(name, L, z, x), coefficients(name, L, x, y))
-            columns[f"{name}, L = {L}"] = image[within].astype(int)
-            box = (0, 1, 0, np.sqrt(0.75))
-            ax.imshow(image, origin="lower", extent=box, cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
-            for value, colour, marker in ((-1, figures.PALETTE[0], "o"), (1, figures.PALETTE[1], "^")):
-                ax.plot(*(w[y == value] for w in where), marker, ms=3, color=colour)
-            ax.set_axis_off()
-            ax.set_title(f"{name}, L = {L}", fontsize="small")
-    figure_4 = chapter.figure(
-        fig,
-        "The predicted label on the positive part of the sphere, drawn as a triangle, for one sample of the island: by activation "
-        "(rows) and depth (columns), the last column being the limit. Circles are labels -1, triangles +1.",
-        "At one layer the maps are smooth. At ten and a hundred layers h₂ shows the cells of the nearest neighbours. The cubic "
-        "network still resembles them at a hundred layers and has smaller islands in the limit. h₀ + h₃ has become one colour by a hundred layers; ReLU "
-        "is on its way there.",
-        columns,
-    )
-figure_4
+final, rows = limits(x, y, z), []
+for name, target in TARGET.items():
+    for L in (1, 10, 100, "∞"):
+        predicted = final[target] if L == "∞" else deep_signs(name, L, x, y, z)
+        case = f"{name}, L = {L}"
+        rows.append((case, "predicted", u[within].round(3), v[within].round(3), predicted.astype(int)))
+        rows.append((case, "training point", flat[:, 1] + flat[:, 2] / 2, np.sqrt(0.75) * flat[:, 2], y.astype(int)))
+
+
+def training_points(ax, rows, cues):
+    for value, own in rows[rows["kind"] == "training point"].groupby("label"):
+        style = dict(color=cues.color(value), marker=cues.marker(value), ls="", ms=3)
+        cues.label(f"label {value:+}", ax.plot(own["u"], own["v"], **style)[0])
+    ax.set_axis_off()
+
+
+chapter.figure(
+    table(("network", "kind", "u", "v", "label"), rows),
+    Heat("u", "v", "label", low=-1, high=1, colors=("#b3cde3", "#fdcc8a"), where="kind == 'predicted'"),
+    training_points,
+    panel="network",
+    size=(8.6, 8.2),
+    aspect="equal",
+    caption="The predicted label on the positive part of the sphere, drawn as a triangle, for one sample of the "
+    "island: by activation (rows) and depth (columns), the last column being the limit. Marks are the training points.",
+    alt="At one layer the maps are smooth. At ten and a hundred layers h₂ shows the cells of the nearest neighbours. "
+    "The cubic network still resembles them at a hundred layers and has smaller islands in the limit. h₀ + h₃ has "
+    "become one colour by a hundred layers; ReLU is on its way there.",
+)
 
 # %% [markdown]
 # ## Verdict

@@ -329,7 +329,8 @@ chapter.figure(
     xlabel="angle γ",
     ylabel="Θ((1, 0), (cos γ, sin γ))",
     caption=f"The tangent kernel against the angle before and after {sizes.moved['steps']} steps, one thin line per "
-    "initialisation beside their mean, and the limit of infinite width (dotted). Wider networks scatter less and move less.",
+    "initialisation beside their mean, and the limit of infinite width (dotted). Wider networks scatter less and move "
+    "less.",
     alt=f"At width {narrow} the kernels scatter about the limit by {spread[0]:.0%} before training and change by "
     f"{moved[narrow][0].mean():.1%} in it; at width {wide} by {spread[1]:.0%} and {moved[wide][0].mean():.1%}.",
 )
@@ -358,10 +359,11 @@ chapter.figure(
     },
     xscale="log",
     yscale="log",
-    caption="Left: relative root mean square deviation of the initial kernel from its limit. Right: relative change of the "
-    "kernel on the sample during training. Dotted lines have slope -1/2.",
-    alt=f"The initial deviation falls with slope {slope_of_depth[4].value:.2f} at four layers. The change during training "
-    f"falls with slope {change_slope.value:.2f}; in the mean-field scaling the slope is {free_slope.value:.2f}.",
+    caption="Left: relative root mean square deviation of the initial kernel from its limit. Right: relative change "
+    "of the kernel on the sample during training. Dotted lines have slope -1/2.",
+    alt=f"The initial deviation falls with slope {slope_of_depth[4].value:.2f} at four layers. The change during "
+    f"training falls with slope {change_slope.value:.2f}; in the mean-field scaling the slope is "
+    f"{free_slope.value:.2f}.",
 )
 
 # %% [markdown]
@@ -534,8 +536,8 @@ chapter.figure(
     ylim=(0.02, 1.3),
     ylabel="residual coefficient",
     caption="Residual along four eigenvectors against time, the beginning enlarged on the left: mean of the networks "
-    "(solid) and their range (shaded), the prediction for gradient descent (dashed) and the flow exp(-λt) of continuous "
-    "time (dotted).",
+    "(solid) and their range (shaded), the prediction for gradient descent (dashed) and the flow exp(-λt) of "
+    "continuous time (dotted).",
     alt="Curves on a logarithmic axis, steeper for larger eigenvalues; the fast ones follow their predictions. "
     "Mean measured over predicted rate: "
     + ", ".join(f"{r:.2f} at frequency {k}" for k, r in zip(FREQUENCIES, slowest, strict=True))
@@ -607,8 +609,8 @@ if chapter.full:
         panel="panel",
         panels={names[0]: {"yscale": "log"}},
         ylabel="",
-        caption="512 MNIST images, target along the second principal component: the residual along it (left, with the limit "
-        "dotted) and orthogonal to it (right), mean of the networks and their range (shaded).",
+        caption="512 MNIST images, target along the second principal component: the residual along it (left, with the "
+        "limit dotted) and orthogonal to it (right), mean of the networks and their range (shaded).",
         alt="Largest mean deviation from the straight line: "
         + ", ".join(f"{p[1].mean(0).max():.3f} at width {n}" for n, p in image_paths.items())
         + ".",

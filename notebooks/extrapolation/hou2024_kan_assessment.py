@@ -275,7 +275,7 @@ def fit(net, loss, batches, steps, rates):
 
 
 def minibatch_loss(x, y, of):
-    """(net, indices (S, B)) -> mean over the batch of ``of(outputs, targets)``, for points x (S, n, d), targets y (S, n)."""
+    """(net, indices (S, B)) -> mean over the batch of ``of(outputs, targets)``, for x (S, n, d) and y (S, n)."""
     first = torch.arange(len(x), device=chapter.device).unsqueeze(1) * x.shape[1]
     flat_x, flat_y = x.flatten(0, 1), y.flatten()
 
@@ -438,8 +438,8 @@ chapter.figure(
     caption="Test error of each seed's network with about equally many parameters, learning rates chosen on held-back "
     "points. The last two are controls at one learning rate: a KAN with silu only, and a B-spline MLP whose splines "
     "are not trained.",
-    alt="Test errors on a logarithmic axis, formula by formula: KAN, MLP and B-spline MLP, and two controls in which the "
-    "splines are absent or not trained.",
+    alt="Test errors on a logarithmic axis, formula by formula: KAN, MLP and B-spline MLP, and two controls in which "
+    "the splines are absent or not trained.",
 )
 
 # %% [markdown]
@@ -555,8 +555,8 @@ chapter.figure(
     Bars("data set", "accuracy", by="network", interval=("low", "high")),
     ylim=(max(0, bars["low"].min() - 0.05), 1),
     ylabel="test accuracy",
-    caption="Test accuracy of networks with about equally many parameters: mean over splits and seeds, with 95 % intervals. "
-    "The axis does not start at zero.",
+    caption="Test accuracy of networks with about equally many parameters: mean over splits and seeds, with 95 % "
+    "intervals. The axis does not start at zero.",
     alt="Bars of test accuracy of KAN, MLP and B-spline MLP for each data set, with intervals.",
 )
 
@@ -750,8 +750,8 @@ if means[2][4].low > 3:
 else:
     chapter.not_tested(
         "c5b",
-        "training does not reach an exponent above 3 even on the additive target, so a small exponent would tell of the "
-        "optimiser and not of the architecture",
+        "training does not reach an exponent above 3 even on the additive target, so a small exponent would tell of "
+        "the optimiser and not of the architecture",
     )
 
 # %% tags=["hide-input"]
@@ -773,10 +773,10 @@ chapter.figure(
     xscale="log",
     yscale="log",
     ylabel="test RMSE",
-    caption="Error against the number of grid intervals, geometric means over seeds. The dotted line, drawn "
-    "below the additive target, falls like $G^{-4}$. For the networks trained with a hidden layer there is no such line.",
-    alt="For each dimension, errors of least-squares fits of a sum of univariate functions and of a Gaussian, with a line "
-    "of the promised slope, and errors of trained networks where they were run.",
+    caption="Error against the number of grid intervals, geometric means over seeds. The dotted line, drawn below the "
+    "additive target, falls like $G^{-4}$. For the networks trained with a hidden layer there is no such line.",
+    alt="For each dimension, errors of least-squares fits of a sum of univariate functions and of a Gaussian, with a "
+    "line of the promised slope, and errors of trained networks where they were run.",
 )
 
 # %% [markdown]

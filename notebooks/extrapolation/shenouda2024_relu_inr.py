@@ -240,10 +240,10 @@ chapter.figure(
     panels={"one neuron": {"ylim": (-2, 2), "xlabel": "z"}},
     size=(10, 3.2),
     xlabel="x",
-    caption="Left: the wavelet and the seven ReLUs it is the sum of; they cancel beyond z = 3. Middle and right: the first "
-    "eight features of one random layer.",
-    alt="The wavelet is a short zigzag. ReLU features are long ramps that resemble each other; wavelet features are short "
-    "zigzags in different places, or wide ones where the weight is small.",
+    caption="Left: the wavelet and the seven ReLUs it is the sum of; they cancel beyond z = 3. Middle and right: the "
+    "first eight features of one random layer.",
+    alt="The wavelet is a short zigzag. ReLU features are long ramps that resemble each other; wavelet features are "
+    "short zigzags in different places, or wide ones where the weight is small.",
 )
 
 # %% tags=["hide-input"]
@@ -261,12 +261,12 @@ chapter.figure(
     yscale="log",
     xlabel="scale c",
     ylabel="condition number",
-    caption="Median condition number of the feature matrix of one untrained layer over random draws, against the scale. With "
-    "other coefficients the same seven ReLUs stay far above the wavelet where it is best. With 50 points the typical "
-    "ReLU layer is singular to rounding.",
-    alt="For 20 points the curve of BW-ReLU falls with c to its lowest point between 5 and 10, orders of magnitude below the "
-    "flat line of ReLU. Layers with other coefficients stay near ReLU. For 50 points all curves lie higher, and at the "
-    "largest scale the wavelets no longer cover all points.",
+    caption="Median condition number of the feature matrix of one untrained layer over random draws, against the "
+    "scale. With other coefficients the same seven ReLUs stay far above the wavelet where it is best. With 50 points "
+    "the typical ReLU layer is singular to rounding.",
+    alt="For 20 points the curve of BW-ReLU falls with c to its lowest point between 5 and 10, orders of magnitude "
+    "below the flat line of ReLU. Layers with other coefficients stay near ReLU. For 50 points all curves lie higher, "
+    "and at the largest scale the wavelets no longer cover all points.",
 )
 
 # %% [markdown]
@@ -417,7 +417,8 @@ chapter.figure(
     xscale="log",
     yscale="log",
     ylabel="training loss",
-    caption="Training loss on both targets, geometric mean over seeds. Loss 1 is a network that has learned nothing but the mean.",
+    caption="Training loss on both targets, geometric mean over seeds. Loss 1 is a network that has learned nothing "
+    "but the mean.",
     alt="On both targets ReLU and c = 0.5 stay near the top, c = 1 falls slowly, c = 3 and c = 10 fall by orders of "
     "magnitude. On the jumps c = 10 is far ahead of c = 3; on the sines the two are close.",
 )
@@ -527,8 +528,8 @@ if LARGE:
         panel="image",
         ylabel="training PSNR (dB)",
         caption="Training PSNR against the step, mean over seeds, each method at its own best learning rate.",
-        alt="On both photographs SIREN reaches the cap early, the plain ReLU network ends lowest by a wide margin, and the "
-        "wavelet networks lie between, above the ReLU network with encoding.",
+        alt="On both photographs SIREN reaches the cap early, the plain ReLU network ends lowest by a wide margin, "
+        "and the wavelet networks lie between, above the ReLU network with encoding.",
     )
 shown if LARGE else None
 
@@ -701,11 +702,13 @@ if LARGE:
         panel="panel",
         panels={"at equal loss": {"xlabel": "path norm"}, "training": dict(falling, xlabel="loss on the projections")},
         ylabel="PSNR of the image (dB)",
-        caption="Left: path norm and quality of the image, each run at the step where it first reaches the loss common to its "
-        "seed; grey lines join the runs of one seed. Right: quality against the loss over the whole training, which falls "
-        "to the right, means over seeds. In the table x is the norm or the loss, and seed 0 stands for the mean.",
-        alt="Left: the points fall from the upper left, small scale and small norm, to the lower right, large scale and large "
-        "norm. Right: at equal loss the curve of the smallest scale lies highest, but it ends first; larger scales fit further.",
+        caption="Left: path norm and quality of the image, each run at the step where it first reaches the loss "
+        "common to its seed; grey lines join the runs of one seed. Right: quality against the loss over the whole "
+        "training, which falls to the right, means over seeds. In the table x is the norm or the loss, and seed 0 "
+        "stands for the mean.",
+        alt="Left: the points fall from the upper left, small scale and small norm, to the lower right, large scale "
+        "and large norm. Right: at equal loss the curve of the smallest scale lies highest, but it ends first; larger "
+        "scales fit further.",
     )
 shown if LARGE else None
 

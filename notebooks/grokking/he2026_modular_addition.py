@@ -310,8 +310,7 @@ def race(z, w, p, to_the_end=True):
 
 def winner(w, reached):
     """Index of the winning frequency of each neuron."""
-    first = reached == reached.min(-1, keepdims=True)
-    return np.where(first, np.abs(w), -1).argmax(-1)
+    return np.where(reached == reached.min(-1, keepdims=True), np.abs(w), -1).argmax(-1)
 
 
 def misalignment(z, w):
@@ -442,10 +441,9 @@ pure = PairNetwork(theta.mT.contiguous(), None, xi, torch.square).to(chapter.dev
 everything = Table(s["p"], pure_seeds)
 train(pure, everything, s["steps"], optimizer=partial(SGD, lr=s["lr"]))
 print("mean accuracy after training:", round(float(everything.accuracy(pure)[0].mean()), 3))
-kept = []
-for power in (layer.power.cpu() for layer in read(pure)):  # (S, m, K)
-    at_own = power.gather(2, torch.as_tensor(own).expand(power.shape[:2])[..., None])[..., 0]
-    kept.append((at_own / power.sum(2)).mean(1).numpy())
+at_own = torch.as_tensor(own).expand(len(pure_seeds), -1)[..., None]  # (S, m, 1)
+powers = [layer.power.cpu() for layer in read(pure)]  # (S, m, K) each
+kept = [(power.gather(2, at_own)[..., 0] / power.sum(2)).mean(1).numpy() for power in powers]
 
 # %% tags=["hide-input"]
 drift, twisted = (exactly(worst, "largest of all") for worst in np.max(drifts, 0))
@@ -478,9 +476,9 @@ chapter.figure(
     panels={amplitude: {"yscale": "log"}, misaligned: {"ylim": (0, np.pi)}},
     ylabel="",
     xlabel="time (rate × step)",
-    caption="Amplitudes and misalignments of all frequencies of one neuron in a trained z² network: the winner, and the "
-    "others, thin, with their mean. It is the neuron that grew most. Dotted: the flow's forecast for the winner.",
-    alt="One frequency of the neuron outgrows all others, as the flow forecasts; its misalignment falls to 0 before it does.",
+    caption="Amplitudes and misalignments of all frequencies of one neuron in a trained z² network: the winner, and "
+    "the others, thin, with their mean. It is the neuron that grew most. Dotted: the flow's forecast for the winner.",
+    alt="One frequency of the neuron outgrows all others, as the flow forecasts; its misalignment falls to 0 first.",
 )
 
 # %% tags=["hide-input"]
@@ -490,8 +488,8 @@ chapter.figure(
     Level(1 / K, "chance"),
     ylabel="winners predicted",
     ylim=(0, 1),
-    caption="How often the winner is predicted by the flow from the neuron's own start, by one of its two ingredients alone, "
-    "and from the start of another neuron; the dotted line is chance.",
+    caption="How often the winner is predicted by the flow from the neuron's own start, by one of its two ingredients "
+    "alone, and from the start of another neuron; the dotted line is chance.",
     alt="The flow predicts most winners; smallest misalignment or largest input alone predict far fewer, and another "
     "neuron's start predicts about as many as chance.",
 )
@@ -600,11 +598,11 @@ chapter.figure(
     panel="network",
     size=(11, 3.8),
     ylabel="class j",
-    caption="Logits for x = 0. Circles: the right class x + y; squares and triangles: the predicted ghosts at 2y and 2x. "
-    "Left: the closed form. Middle and right: means over the trained networks.",
-    alt="Three heat maps. The right class is the brightest line in all of them. The two ghost lines are plain in the closed "
-    "form, fainter in the ReLU networks, and in the z² networks partly hidden in the noise, from which they stand out in the "
-    "mean over all pairs.",
+    caption="Logits for x = 0. Circles: the right class x + y; squares and triangles: the predicted ghosts at 2y and "
+    "2x. Left: the closed form. Middle and right: means over the trained networks.",
+    alt="Three heat maps. The right class is the brightest line in all of them. The two ghost lines are plain in the "
+    "closed form, fainter in the ReLU networks, and in the z² networks partly hidden in the noise, from which they "
+    "stand out in the mean over all pairs.",
 )
 
 # %% tags=["hide-input"]
@@ -622,9 +620,9 @@ chapter.figure(
     xlabel="$2\\varphi$ mod $2\\pi$",
     ylabel="$\\psi$ mod $2\\pi$",
     aspect="equal",
-    caption="One ReLU network at p = 23, each point a neuron at its strongest frequency: twice the input phase against the "
-    "output phase. On the dotted line they match.",
-    alt="Before training the points fill the square; after training they lie along the diagonal, all the way round the circle.",
+    caption="One ReLU network at p = 23, each point a neuron at its strongest frequency: twice the input phase "
+    "against the output phase. On the dotted line they match.",
+    alt="Before training the points fill the square; after it they lie along the diagonal, all the way round.",
 )
 
 # %% tags=["hide-input"]
@@ -763,11 +761,12 @@ chapter.figure(
     panels={panel: {"ylim": (0, 1.02)} for key, panel in shown.items() if key != "norm"},
     xscale="log",
     ylabel="",
-    caption=f"Grokking at p = {last}, means over {g['seeds']} runs (random table: {controls['seeds']}). Accuracies, with the "
-    "share of test pairs whose mirror image is in the training set (dotted), sparsity of the spectrum and norm of the weights.",
-    alt="Training accuracy rises first. Test accuracy then pauses near the share of mirrored pairs and, with weight decay, "
-    "rises to the top while the spectrum becomes sparse. Without decay it lags behind and the spectrum stays less sparse. "
-    "With a random table it stays at that share.",
+    caption=f"Grokking at p = {last}, means over {g['seeds']} runs (random table: {controls['seeds']}): accuracies, "
+    f"with the share of test pairs whose mirror image was trained (dotted), sparsity of the spectrum, norm of the "
+    "weights.",
+    alt="Training accuracy rises first. Test accuracy then pauses near the share of mirrored pairs and, with weight "
+    "decay, rises to the top while the spectrum becomes sparse. Without decay it lags behind and the spectrum stays "
+    "less sparse. With a random table it stays at that share.",
 )
 
 # %% [markdown]

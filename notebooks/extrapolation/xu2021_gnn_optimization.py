@@ -69,10 +69,10 @@ DEPTH = OVER | dict(depths=(2, 4, 6), steps=1500)
 LABELS = OVER | dict(depth=2, steps=1500)
 RELU = OVER | dict(steps=400)
 sizes = chapter.sizes(
-    quick=dict(seeds=10, seeds_cora=5, bound={"": BOUND}, skip={"": SKIP}, depth={"": DEPTH}, labels={"": LABELS},
-               relu={"": RELU}),
-    smoke=dict(seeds=2, seeds_cora=2, bound={"": BOUND | dict(steps=100)}, skip={"": SKIP | dict(steps=40)},
-               depth={"": DEPTH | dict(steps=40)}, labels={"": LABELS | dict(steps=40)}, relu={"": RELU | dict(steps=6)}),
+    quick=dict(bound={"": BOUND}, skip={"": SKIP}, depth={"": DEPTH}, labels={"": LABELS}, relu={"": RELU},
+               seeds=10, seeds_cora=5),
+    smoke=dict(bound={"": BOUND | dict(steps=100)}, skip={"": SKIP | dict(steps=40)}, relu={"": RELU | dict(steps=6)},
+               depth={"": DEPTH | dict(steps=40)}, labels={"": LABELS | dict(steps=40)}, seeds=2, seeds_cora=2),
     paper=dict(
         bound={"Cora, ": CORA | dict(width=192, depths=(1, 2, 3, 4, 5, 6)),
                "Cora, ten times as long, ": CORA | dict(width=192, depths=(1, 2), steps=20_000)},
@@ -174,7 +174,7 @@ def labels(i, signal, classes):
 
 
 def problem(s, scales):
-    """X_l (seeds, scales, m_x, n̄), or (1, ...) if all are equal, and labels y["signal"], y["noise"] (seeds, m_y, n̄)."""
+    """X_l (seeds, scales, m_x, n̄), or (1, ...) if all are equal, and labels "signal" and "noise" (seeds, m_y, n̄)."""
     real, xs, ys = s.get("real"), [], []
     for i, matrix, x, at, classes in graphs(s):
         if not (real and xs):  # one graph serves all seeds of Cora
@@ -375,7 +375,7 @@ def compare(s, nets, forward, x, y, groups, *, loss=squared, relu=False, **optio
 
 
 def time_to(share, losses):
-    """First step at which the loss is this share of its start, between steps on its logarithm; (steps, ...) -> (...)."""
+    """First step at which the loss is this share of its start, interpolated in its logarithm; (steps, ...) -> (...)."""
 
     def first(level):
         i = (level <= 0).argmax()
@@ -507,10 +507,11 @@ chapter.figure(
     yscale="log",
     xlabel="time T",
     ylabel="loss above the optimum",
-    caption="Loss above the optimum and its bound (dashed) against time, one seed. Both axes differ between the panels only "
-    "in the range of time and loss.",
-    alt="Three panels, one per depth, on a logarithmic axis. The measured curve lies below the bound at all times. For one "
-    "layer the bound falls visibly; for two and three layers it is almost flat while the loss falls by orders of magnitude.",
+    caption="Loss above the optimum and its bound (dashed) against time, one seed. Both axes differ between the "
+    "panels only in the range of time and loss.",
+    alt="Three panels, one per depth, on a logarithmic axis. The measured curve lies below the bound at all times. "
+    "For one layer the bound falls visibly; for two and three layers it is almost flat while the loss falls by orders "
+    "of magnitude.",
 )
 
 # %% [markdown]
@@ -611,10 +612,10 @@ chapter.figure(
     panels={"two sides, H = 3": {"yscale": "linear", "ylabel": "", "xlabel": "step of the plain network"}},
     yscale="log",
     ylabel="L / L(0)",
-    caption="Left: loss of plain and multiscale networks from the same start with the same step, geometric mean over seeds. "
-    "Right: the two sides of the identity along the path of one plain network; the curves lie on each other.",
-    alt="Three panels of falling curves for depths 2, 3 and 4: the multiscale network falls far below the plain one, and the "
-    "wider plain network stays with the plain one. In the fourth panel the two sides are equal at every step shown.",
+    caption="Left: loss of plain and multiscale networks from the same start with the same step, geometric mean over "
+    "seeds. Right: the two sides of the identity along the path of one plain network; the curves lie on each other.",
+    alt="Three panels of falling curves for depths 2, 3 and 4: the multiscale network falls far below the plain one, "
+    "and the wider plain network stays with the plain one. In the fourth panel the two sides are equal.",
 )
 
 # %% [markdown]
@@ -690,12 +691,13 @@ chapter.figure(
         "labels": {"xlabel": "step", "ylabel": "L / L(0)"},
     },
     yscale="log",
-    caption="Left: steps to a tenth of the initial loss against depth; plain runs that do not get there count with the last "
-    "step. Each kind of network has a step size of its own, so levels are comparable within a curve only. Middle: what "
-    "aggregation leaves of the smallest singular value. Right: signal against noise at depth 2. Geometric means over seeds.",
-    alt="Left: the time of multiscale networks falls with depth, that of plain networks rises. Middle: the smallest singular "
-    "value falls by orders of magnitude with every few aggregations. Right: for both networks the loss falls faster on signal "
-    "than on noise.",
+    caption="Left: steps to a tenth of the initial loss against depth; plain runs that do not get there count with "
+    "the last step. Each kind of network has a step size of its own, so levels are comparable within a curve only. "
+    "Middle: what aggregation leaves of the smallest singular value. Right: signal against noise at depth 2. "
+    "Geometric means over seeds.",
+    alt="Left: the time of multiscale networks falls with depth, that of plain networks rises. Middle: the smallest "
+    "singular value falls by orders of magnitude with every few aggregations. Right: for both networks the loss falls "
+    "faster on signal than on noise.",
 )
 
 # %% [markdown]
@@ -775,8 +777,8 @@ chapter.figure(
     panel="panel",
     yscale="log",
     caption="ReLU graph networks from matched starts, geometric mean over seeds.",
-    alt="Left: the skip network falls faster than the plain one, and faster on signal than on noise. Right: the curves of "
-    "two, three and four layers lie close together.",
+    alt="Left: the skip network falls faster than the plain one, and faster on signal than on noise. Right: the "
+    "curves of two, three and four layers lie close together.",
 )
 
 # %% [markdown]

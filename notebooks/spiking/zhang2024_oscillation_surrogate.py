@@ -36,15 +36,15 @@ seed = 0
 
 # %% tags=["hide-input"]
 import math
-from dataclasses import dataclass
+from collections import namedtuple
 from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import torch
-from replib import estimate, figures
-from replib.chapter import Explore, begin
-from replib.claims import above, below, between, reported
+from replib import estimate
+from replib.chapter import begin
+from replib.figures import Lines, Points, table
 from replib.models.mlp import mlp
 from replib.randomness import numpy_generator, torch_generator
 from replib.spiking.events import EventDetector, otsu_threshold, within_window
@@ -71,131 +71,7 @@ chapter = begin("zhang2024_oscillation_surrogate", profile, seed)
 # did not use. The simulator is calibrated first, against spike files that the same group published.
 
 # %% tags=["hide-input"]
-FULL = profile == "paper"
-PILOT = "A small pilot was seen before the cut-off was set; it used other seeds."
-SMALL, LARGE_NET = "75+25", "300+100"
-# published runs, first 0.2 s dropped: rates in spikes/s, synchrony in windows of 1 and 5 ms
-PUBLISHED = {
-    SMALL: {"E rate": 43.9, "I rate": 73.6, "SSI(1 ms)": 0.121, "SSI(5 ms)": 0.495},
-    LARGE_NET: {"E rate": 33.1, "I rate": 61.6, "SSI(1 ms)": 0.125, "SSI(5 ms)": 0.497},
-}
-KINDS = ("ee", "ie", "ei", "ii")
-ERRORS = ("E rate", "I rate", "event rate", "event size")
-
-margin = {"rate": 0.03, "SSI(": 0.06} if FULL else {"rate": 0.06, "SSI(": 0.12}
-chapter.claim(
-    "c0",
-    "Calibration: the simulator reproduces two published runs of the same group, keeps Little's law (waiting kicks over kicks sent per ms times delay), and synchrony grows from "
-    "Hom over Reg to Syn as the E-to-E kicks act sooner.",
-    {
-        f"{size}: {name}": between(1 - m, 1 + m)
-        for size, names in PUBLISHED.items()
-        for name in names
-        for key, m in margin.items()
-        if key in name
-    }
-    | {f"{size}: Little's law, {kind.upper()}": between(0.98, 1.02) for size in PUBLISHED for kind in KINDS}
-    | {"gap of SSI intervals, Reg over Hom": above(0), "gap of SSI intervals, Syn over Reg": above(0)},
-    paper="75+25: E 43.9, I 73.6 spikes/s, SSI 0.121 and 0.495; 300+100: E 33.1, I 61.6, SSI 0.125 and 0.497",
-    source="published spike files of the group's code; order of regimes from Li, Chariker and Young (2019)",
-    note=PILOT,
-)
-band = 0.08 if FULL else 0.15
-chapter.control(
-    "events-exist",
-    "At the operating point bursts stand out: the two classes of the burst detector separate better than those of a normal "
-    "variable, share of variance above 2/pi.",
-    above(2 / math.pi),
-    note=PILOT,
-)
-chapter.control(
-    "lift-only",
-    "With the true burst in place of the ANN, but through the coarse state, the four errors stay in the band of c1.",
-    {name: between(-band, band) for name in ERRORS},
-    note="If not, no ANN could be judged.",
-)
-chapter.control(
-    "mean-map",
-    "A map that always answers the training mean makes all bursts alike: standard deviation of sizes over that of the full network.",
-    below(0.05),
-    note="It may well keep rates and the mean size, which is why c1 also asks for the skill of the distributions.",
-)
-chapter.control(
-    "shuffled-map",
-    "An ANN trained on pairs with shuffled answers predicts nothing, and its skill for sizes is lower.",
-    {"test R² of the E count": below(0.02), "skill of the ANN - skill of the shuffled one": above(0)},
-)
-NEEDS = ("events-exist", "lift-only", "mean-map", "shuffled-map")
-SKILLS = {"skill of sizes": above(0), "skill of intervals": above(0)}
-C1 = (
-    {f"error of {name}": between(-band, band) for name in ERRORS}
-    | SKILLS
-    | {"gap of spectral peak, Hz": below(2 if FULL else 4)}
-)
-ALSO = "at (1.5, 1.2)"
-SPREADS = ("spread of sizes / full", "spread of intervals / full")
-chapter.claim(
-    "c1",
-    "With every burst replaced by one evaluation of the ANN, the rhythm of the full network is reproduced.",
-    C1
-    | dict.fromkeys(SPREADS, reported())
-    | {f"{name}, Gaussian head": reported() for name in (*SKILLS, *SPREADS, "error of event size")}
-    | {f"{name}, lift-only": reported() for name in SKILLS}
-    | {f"{name}, ridge": reported() for name in SKILLS}
-    | {"share of time still simulated": reported()}
-    | ({f"{name}, {ALSO}": criterion for name, criterion in C1.items()} if FULL else {}),
-    paper="direction only: faithful surrogates",
-    source="abstract; figures 4 and 5 [recalled, not checked against the text]",
-    needs=NEEDS,
-    note=PILOT,
-)
-chapter.claim(
-    "c2",
-    "On unseen states before a burst the ANN predicts the state after it and the spike counts.",
-    {
-        "explained share, E count": above(0.9 if FULL else 0.75),
-        "explained share, state": above(0.9 if FULL else 0.75),
-        "R² over ridge, E count": above(0),
-        "R² over ridge, state": above(0),
-    },
-    paper="direction only",
-    source="Sections 3 and 4 [recalled]",
-    needs=("events-exist", "shuffled-map"),
-    note=PILOT,
-)
-chapter.claim(
-    "c3",
-    "One ANN that is also told the synaptic parameters works at unseen parameters, in clearly different regimes.",
-    {
-        "R² of the E rate": above(0.9 if FULL else 0.7),
-        "median error of the E rate": below(0.08 if FULL else 0.15),
-        "error of the mean map - error": above(0),
-        "largest SSI / smallest": above(3 if FULL else 2),
-        "median error, out of the box": reported(),
-        "largest discarded share of starts, training": reported(),
-    },
-    paper="direction only",
-    source="abstract; figure 6 [recalled]",
-    needs=("events-exist", "lift-only"),
-)
-chapter.claim(
-    "c4",
-    "A few low modes of the voltage distributions are enough: test loss of the E count by the number of modes that the ANN sees.",
-    {"8 modes / all": below(1.05), "1 mode / 8 modes": above(1.3, clear_of=1)},
-    paper="direction only",
-    source="Section 3 [recalled]",
-    needs=("events-exist", "shuffled-map"),
-)
-chapter.claim(
-    "c5",
-    "Training on perturbed states is what makes the closed loop stable: error of an ANN trained on natural states only, minus that of one "
-    "trained on as many perturbed ones.",
-    above(0),
-    paper="direction only",
-    source="Sections 3 and 4 [recalled]",
-    needs=("events-exist", "lift-only"),
-)
-chapter.declarations()
+chapter.claims()
 
 # %% [markdown]
 # ## Sizes
@@ -206,28 +82,30 @@ chapter.declarations()
 
 # %% tags=["hide-input"]
 # fmt: off
-QUICK = SimpleNamespace(
-    step=0.1, ann_seeds=5, width=128, epochs=30, batch=256, bins_all=24,
-    small=(64, 500), regimes=dict(Hom=8, Reg=8, Syn=12), neighbours=8, regime_ms=600, regime_drop=200, also=None,
-    natural=(40, 600), perturbed=3000, together=500, ceiling=(40, 20),
-    points=40, starts=50, held_out=12, counted=8, true_replicas=6, true_ms=300,
-    loops=8, controls=8, loop_ms=600, generic_loops=2, generic_ms=300, drop_ms=100,
+sizes = chapter.sizes(
+    quick=dict(
+        step=0.1, ann_seeds=5, width=128, epochs=30, batch=256, modes=(1, 8), bins_all=24, small=(64, 500),
+        regimes=dict(Hom=8, Reg=8, Syn=12), neighbours=8, regime_ms=600, regime_drop=200, also=None, natural=(40, 600),
+        perturbed=3000, together=500, ceiling=(40, 20), points=40, starts=50, held_out=12, counted=8, true_replicas=6,
+        true_ms=300, loops=8, controls=8, loop_ms=600, generic_loops=2, generic_ms=300, drop_ms=100, shown_ms=300),
+    smoke=dict(
+        ann_seeds=2, width=16, epochs=6, batch=32, small=(2, 60), regimes=dict(Hom=2, Reg=2, Syn=2), neighbours=2,
+        regime_ms=200, regime_drop=50, natural=(4, 200), perturbed=100, together=100, ceiling=(4, 3), points=3,
+        starts=20, held_out=3, counted=2, true_replicas=2, true_ms=120, loops=2, controls=2, loop_ms=200,
+        generic_ms=100, drop_ms=50, shown_ms=200),
+    paper=dict(
+        step=0.05, ann_seeds=10, width=256, epochs=10, modes=(1, 8, 2, 4, 16), bins_all=83, small=(64, 1000),
+        regimes=dict(Hom=16, Reg=16, Syn=32), neighbours=16, regime_ms=1000, also=(1.5, 1.2), natural=(100, 2000),
+        perturbed=20_000, together=1000, ceiling=(100, 40), points=200, starts=100, held_out=40, counted=24,
+        true_ms=1000, controls=20, loop_ms=1000, generic_ms=500),
 )
-SMOKE = SimpleNamespace(**vars(QUICK) | dict(
-    ann_seeds=2, width=16, epochs=6, batch=32, small=(2, 60), regimes=dict(Hom=2, Reg=2, Syn=2), neighbours=2, regime_ms=200,
-    regime_drop=50,
-    natural=(4, 200), perturbed=100, together=100, ceiling=(4, 3), points=3, starts=20, held_out=3, counted=2, true_replicas=2,
-    true_ms=120, loops=2, controls=2, loop_ms=200, generic_ms=100, drop_ms=50,
-))
-PAPER = SimpleNamespace(**vars(QUICK) | dict(
-    step=0.05, ann_seeds=10, width=256, epochs=10, bins_all=83,
-    small=(64, 1000), regimes=dict(Hom=16, Reg=16, Syn=32), neighbours=16, regime_ms=1000, also=(1.5, 1.2),
-    natural=(100, 2000), perturbed=20_000, together=1000, ceiling=(100, 40),
-    points=200, starts=100, held_out=40, counted=24, true_replicas=6, true_ms=1000,
-    loops=8, controls=20, loop_ms=1000, generic_loops=2, generic_ms=500,
-))
 # fmt: on
-sizes = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}[profile]
+# published runs of 75 + 25 and of 300 + 100 neurons, first 0.2 s dropped: rates in spikes/s, synchrony in 1 and 5 ms
+PUBLISHED = {
+    "small": {"E rate": 43.9, "I rate": 73.6, "SSI(1 ms)": 0.121, "SSI(5 ms)": 0.495},
+    "large": {"E rate": 33.1, "I rate": 61.6, "SSI(1 ms)": 0.125, "SSI(5 ms)": 0.497},
+}
+KINDS = ("ee", "ie", "ei", "ii")
 H = sizes.step  # ms
 ann_seeds = chapter.seeds(sizes.ann_seeds)
 stream = partial(numpy_generator, ann_seeds[0])
@@ -252,30 +130,30 @@ POPULATIONS = (slice(0, N_E), slice(N_E, N_E + N_I))
 WEIGHTS = (5.0, 2.0, 4.91, 4.91)  # S_EE, S_IE, S_EI, S_II
 REGIMES = {"Hom": (4.0, 1.2), "Reg": (2.0, 1.2), "Syn": (1.3, 0.95)}  # tau_EE, tau_IE in ms
 NEIGHBOURS = ((1.4, 1.2), (1.5, 1.2), (1.6, 1.2), (1.7, 1.2))
-OPERATING_POINT = REGIMES["Syn"]
 
 
 def network(tau_ee=1.3, tau_ie=0.95, weights=WEIGHTS, neurons=(N_E, N_I)):
     s_ee, s_ie, s_ei, s_ii = weights
-    return Network(
-        *neurons,
-        ee=Synapse(0.15, s_ee, tau_ee),
-        ie=Synapse(0.5, s_ie, tau_ie),
-        ei=Synapse(0.5, s_ei, 4.5),
-        ii=Synapse(0.4, s_ii, 4.5),
-    )
+    to_e = dict(ee=Synapse(0.15, s_ee, tau_ee), ei=Synapse(0.5, s_ei, 4.5))
+    to_i = dict(ie=Synapse(0.5, s_ie, tau_ie), ii=Synapse(0.4, s_ii, 4.5))
+    return Network(*neurons, **to_e, **to_i)
 
 
 def steps(ms):
     return round(ms / H)
 
 
-def observe(net, replicas, ms, drop, name, spikes=False):
-    """Simulate from random states; a recorder after ``drop`` ms, waiting over (sent x delay) by kind, the simulator."""
-    rng = stream(name)
+def settled(net, replicas, ms, rng):
+    """A simulator that has run from random states for a while."""
     sim = TauLeaping(net, State.random(net, replicas, rng), rng, step=H)
-    for _ in range(steps(drop)):
+    for _ in range(steps(ms)):
         sim.advance()
+    return sim
+
+
+def observe(net, replicas, ms, drop, name, spikes=False):
+    """Simulate from random states; a recorder after ``drop`` ms, and waiting over (sent x delay) by kind."""
+    sim = settled(net, replicas, drop, stream(name))
     recorder = Recorder(net.excitatory, replicas, steps(ms), spikes=spikes)
     sent = {kind: count.copy() for kind, count in sim.sent.items()}
     waiting = {kind: np.zeros(replicas) for kind in KINDS}
@@ -285,17 +163,13 @@ def observe(net, replicas, ms, drop, name, spikes=False):
             for kind, count in sim.state.waiting(net).items():
                 waiting[kind] += count / math.ceil(recorder.steps / 10)
     little = {kind: waiting[kind] / ((sim.sent[kind] - sent[kind]) / ms * net.synapses[kind].delay) for kind in KINDS}
-    return recorder, little, sim
+    return recorder, little
 
 
 def described(e, i, neurons=(N_E, N_I)):
     """Rates and synchrony of each replica from counts (B, T)."""
-    return {
-        "E rate": rate(e, neurons[0], H),
-        "I rate": rate(i, neurons[1], H),
-        "SSI(1 ms)": spike_synchrony(e, neurons[0], H, 1.0),
-        "SSI(5 ms)": spike_synchrony(e, neurons[0], H, 5.0),
-    }
+    found = {"E rate": rate(e, neurons[0], H), "I rate": rate(i, neurons[1], H)}
+    return found | {f"SSI({ms} ms)": spike_synchrony(e, neurons[0], H, float(ms)) for ms in (1, 5)}
 
 
 # %% [markdown]
@@ -316,32 +190,27 @@ def detector_of(replicas, recent=None):
 
 
 # %%
-recorder, little, _ = observe(network(1.4, 1.2, (20, 8, 20, 20), (75, 25)), *sizes.small, sizes.drop_ms, "small")
-calibration = {SMALL: (described(recorder.e.T, recorder.i.T, (75, 25)), little)}
+recorder, little = observe(network(1.4, 1.2, (20, 8, 20, 20), (75, 25)), *sizes.small, sizes.drop_ms, "small")
+calibration = {"small": (described(recorder.e.T, recorder.i.T, (75, 25)), little)}
 
 regime_of = [n for n, k in sizes.regimes.items() for _ in range(k)]
 regime_of += [f"({ee}, {ie})" for ee, ie in NEIGHBOURS for _ in range(sizes.neighbours)]
 taus = np.array([*(REGIMES[n] for n in regime_of if n in REGIMES), *np.repeat(NEIGHBOURS, sizes.neighbours, 0)])
-regimes, regimes_little, _ = observe(
-    network(taus[:, 0], taus[:, 1]), len(taus), sizes.regime_ms, sizes.regime_drop, "regimes", spikes=True
-)
+net = network(*taus.T)
+regimes, regimes_little = observe(net, len(taus), sizes.regime_ms, sizes.regime_drop, "regimes", spikes=True)
 member = {n: np.array([r == n for r in regime_of]) for n in dict.fromkeys(regime_of)}
 regime_values = described(regimes.e.T, regimes.i.T)
 c_regimes = within_window(regimes.recurrent, WINDOW)
 k_on, _ = otsu_threshold(c_regimes[:, member["Syn"]])
-eta = {
-    n: estimate.mean([otsu_threshold(c_regimes[:, b])[1] for b in np.flatnonzero(chosen)])
-    for n, chosen in member.items()
-}
+eta = {n: [otsu_threshold(c_regimes[:, b])[1] for b in np.flatnonzero(chosen)] for n, chosen in member.items()}
+eta = {n: estimate.mean(shares) for n, shares in eta.items()}
 print(f"k_on = {k_on}")
 print("regime       E 1/s   I 1/s    SSI  peak Hz  eta")
 for n, chosen in member.items():
-    values = {k: estimate.mean(v[chosen]) for k, v in regime_values.items()}
+    e_rate, i_rate, ssi = (regime_values[k][chosen].mean() for k in ("E rate", "I rate", "SSI(1 ms)"))
     frequencies, power = spectrum(regimes.e.T[chosen], N_E, H)
-    print(
-        f"{n:<10}  {values['E rate'].value:6.1f}  {values['I rate'].value:6.1f}  {values['SSI(1 ms)'].value:5.3f}"
-        f"  {peak_frequency(frequencies, power.mean(0)):7.0f}  {eta[n].value:.2f} [{eta[n].low:.2f}, {eta[n].high:.2f}]"
-    )
+    row = f"{n:<10}  {e_rate:6.1f}  {i_rate:6.1f}  {ssi:5.3f}  {peak_frequency(frequencies, power.mean(0)):7.0f}"
+    print(f"{row}  {eta[n].value:.2f} [{eta[n].low:.2f}, {eta[n].high:.2f}]")
 
 # %% [markdown]
 # ## Bursts, natural and perturbed
@@ -353,20 +222,14 @@ for n, chosen in member.items():
 
 
 # %%
-@dataclass
-class Events:
-    """Bursts: states before and after, spikes of E and I, duration in ms, replica, step of onset, window at onset."""
+# bursts: states before and after, spikes of E and I, duration in ms, replica, step of onset, window at onset
+Events = namedtuple("Events", "before after size duration replica onset window")
 
-    before: State
-    after: State
-    size: np.ndarray
-    duration: np.ndarray
-    replica: np.ndarray
-    onset: np.ndarray
-    window: np.ndarray
 
-    def __len__(self):
-        return len(self.duration)
+def gathered(parts):
+    """The bursts of several batches, each given by its fields."""
+    before, after, *rest = zip(*parts, strict=True)
+    return Events(State.join(before), State.join(after), *map(np.concatenate, rest))
 
 
 def watch(sim, count, *, once=False, window=None):
@@ -386,17 +249,8 @@ def watch(sim, count, *, once=False, window=None):
             onset[who[starts]], windows[who[starts]] = k, detector.recent[starts]
         if ends.size:
             ids = who[ends]
-            found.append(
-                (
-                    begun[ids],
-                    sim.state[ends],
-                    detector.size[ends].copy(),
-                    detector.duration[ends] * H,
-                    ids,
-                    onset[ids],
-                    windows[ids],
-                )
-            )
+            rest = detector.size[ends].copy(), detector.duration[ends] * H, ids, onset[ids], windows[ids]
+            found.append((begun[ids], sim.state[ends], *rest))
             if once:
                 stay = np.setdiff1d(np.arange(len(who)), ends)
                 sim.keep(stay)
@@ -404,17 +258,12 @@ def watch(sim, count, *, once=False, window=None):
                 who = who[stay]
                 if not who.size:
                     break
-    before, after, *rest = zip(*found, strict=True)
-    return recorder, Events(State.join(before), State.join(after), *map(np.concatenate, rest))
+    return recorder, gathered(found)
 
 
-def free_run(name, replicas, ms, net=None):
+def free_run(name, replicas, ms, net):
     """The full network: counts (B, T) of E and I after the first ``drop_ms``, its bursts, and the simulator."""
-    rng = stream(name)
-    net = net or network()
-    sim = TauLeaping(net, State.random(net, replicas, rng), rng, step=H)
-    for _ in range(steps(sizes.drop_ms)):
-        sim.advance()
+    sim = settled(net, replicas, sizes.drop_ms, stream(name))
     recorder, events = watch(sim, steps(ms))
     return SimpleNamespace(e=recorder.e.T, i=recorder.i.T, recurrent=recorder.recurrent, events=events, sim=sim)
 
@@ -435,34 +284,30 @@ def perturbed(state, rng):
     return State(v.astype(np.int16), refractory, *kicks)
 
 
-def one_event_each(states, rng, net=None, window=None):
-    """The first burst from each state, at most 30 ms, at the operating point unless another network is given."""
-    net = net or network()
+def one_event_each(states, rng, net, window=None):
+    """The first burst from each state, at most 30 ms."""
     return watch(TauLeaping(net, states, rng, step=H), steps(30), once=True, window=window)[1]
 
 
-def joined(parts):
-    """Bursts of several batches."""
-    arrays = {
-        n: np.concatenate([getattr(p, n) for p in parts]) for n in ("size", "duration", "replica", "onset", "window")
-    }
-    return Events(State.join([p.before for p in parts]), State.join([p.after for p in parts]), **arrays)
+def from_perturbed(run, count, rng, network_of):
+    """Bursts from perturbed onset states of a run, batch by batch; the network of states a to b is network_of(a, b)."""
+    parts = []
+    for a in range(0, count, sizes.together):
+        b = min(a + sizes.together, count)
+        states = run.events.before[rng.integers(len(run.events.size), size=b - a)]
+        part = one_event_each(perturbed(states, rng), rng, network_of(a, b))
+        parts.append(part._replace(replica=part.replica + a))
+    return gathered(parts)
 
 
-def enlarge(run, name, net=None):
-    """Bursts from perturbed onset states of a free run."""
-    rng, parts = stream(name), []
-    for _ in range(0, sizes.perturbed, sizes.together):
-        chosen = rng.integers(len(run.events), size=min(sizes.together, sizes.perturbed))
-        parts.append(one_event_each(perturbed(run.events.before[chosen], rng), rng, net))
-    return joined(parts)
+def enlarge(run, name, net):
+    return from_perturbed(run, sizes.perturbed, stream(name), lambda a, b: net)
 
 
-natural = free_run("natural", *sizes.natural)
-enlarged = enlarge(natural, "perturbed")
-print(
-    f"{len(natural.events)} natural bursts; {len(enlarged)} from perturbed states, {1 - len(enlarged) / sizes.perturbed:.1%} discarded"
-)
+natural = free_run("natural", *sizes.natural, network())
+enlarged = enlarge(natural, "perturbed", network())
+found, kept = len(natural.events.size), len(enlarged.size)
+print(f"{found} natural bursts; {kept} from perturbed states, {1 - kept / sizes.perturbed:.1%} discarded")
 
 # %% [markdown]
 # **Calibration.** Rates and synchrony against the published runs; and Little's law: the mean number of waiting kicks
@@ -470,39 +315,21 @@ print(
 
 # %%
 syn = described(natural.e, natural.i)
-calibration[LARGE_NET] = (
-    {k: np.concatenate([v[member["Syn"]], syn[k]]) for k, v in regime_values.items()},
-    {kind: v[member["Syn"]] for kind, v in regimes_little.items()},
-)
+both = {k: np.concatenate([v[member["Syn"]], syn[k]]) for k, v in regime_values.items()}
+calibration["large"] = both, {kind: v[member["Syn"]] for kind, v in regimes_little.items()}
 ssi = {n: estimate.mean(regime_values["SSI(1 ms)"][member[n]]) for n in ("Hom", "Reg")}
-ssi["Syn"] = estimate.mean(calibration[LARGE_NET][0]["SSI(1 ms)"])
+ssi["Syn"] = estimate.mean(both["SSI(1 ms)"])
 
 
-def gap(lower, upper):
-    return estimate.exact(
-        ssi[upper].low - ssi[lower].high,
-        tolerance=0.01,
-        method="lower end of one 95 % interval minus upper end of the other",
-    )
+def gap(upper, lower):
+    method = "lower end of one 95 % interval minus upper end of the other"
+    return estimate.exact(ssi[upper].low - ssi[lower].high, tolerance=0.01, method=method)
 
 
-chapter.measure(
-    "c0",
-    **{
-        f"{size}: {name}": estimate.mean(calibration[size][0][name] / published)
-        for size, names in PUBLISHED.items()
-        for name, published in names.items()
-    },
-    **{
-        f"{size}: Little's law, {kind.upper()}": estimate.mean(calibration[size][1][kind])
-        for size in PUBLISHED
-        for kind in KINDS
-    },
-    **{
-        "gap of SSI intervals, Reg over Hom": gap("Hom", "Reg"),
-        "gap of SSI intervals, Syn over Reg": gap("Reg", "Syn"),
-    },
-)
+for size, (values, law) in list(calibration.items()):
+    calibration[size] = {name: estimate.mean(values[name] / known) for name, known in PUBLISHED[size].items()}
+    calibration[f"{size}_little"] = {kind.upper(): estimate.mean(v) for kind, v in law.items()}
+chapter.measure("c0", gap={"Reg over Hom": gap("Reg", "Hom"), "Syn over Reg": gap("Syn", "Reg")}, **calibration)
 chapter.measure("events-exist", eta["Syn"])
 
 # %% [markdown]
@@ -519,7 +346,7 @@ chapter.measure("events-exist", eta["Syn"])
 
 
 # %%
-BINS, MODES, REST = 24, 8, 6
+BINS, MODES = 24, 8
 
 
 def histograms(state, bins=BINS):
@@ -556,20 +383,14 @@ def lift(coarse, rng):
     low[:, :, :MODES] = coarse[:, : 2 * MODES].reshape(n, 2, MODES)
     mass = np.clip(idct(low, norm="ortho", axis=-1), 0, None) + 1e-12
     cumulative = np.cumsum(mass, -1) / mass.sum(-1, keepdims=True)
-    resting, kicks = (
-        np.clip(coarse[:, 2 * MODES :][:, :2], 0, 1),
-        np.clip(coarse[:, 2 * MODES + 2 : 2 * MODES + 6], 0, None),
-    )
+    resting = np.clip(coarse[:, 2 * MODES :][:, :2], 0, 1)
+    kicks = np.clip(coarse[:, 2 * MODES + 2 : 2 * MODES + 6], 0, None)
     for r in range(n):
         for p, q in enumerate(POPULATIONS):
             size = q.stop - q.start
             awake = size - round(resting[r, p] * size)
-            at = (
-                np.searchsorted(cumulative[r, p], (np.arange(awake) + rng.random()) / awake, side="right")
-                if awake
-                else []
-            )
-            at = np.minimum(np.asarray(at, dtype=int), BINS - 1)
+            grid = (np.arange(awake) + rng.random()) / awake if awake else np.empty(0)
+            at = np.minimum(np.searchsorted(cumulative[r, p], grid, side="right"), BINS - 1)
             order = rng.permutation(size)
             state.v[r, q][order[:awake]] = rng.integers(EDGES[at], EDGES[at + 1])
             state.refractory[r, q][order[awake:]] = True
@@ -602,8 +423,7 @@ class Fitted:
         self.gaussian, self.answers = gaussian, y.shape[1]
         a, b = (torch.as_tensor(v, dtype=torch.float32) for v in (self.x.transform(x), self.y.transform(y)))
         build = partial(mlp, x.shape[1], sizes.width, y.shape[1] * (1 + gaussian), depth=4)
-        self.nets = Ensemble(build, ann_seeds)
-        many = len(ann_seeds)
+        nets = Ensemble(build, ann_seeds)
 
         def loss(nets, i):
             out = nets(a[i])
@@ -617,19 +437,17 @@ class Fitted:
         count = sizes.epochs * (len(x) // batch)
         batches = Minibatches([torch_generator(s, "batches", name) for s in ann_seeds], len(x), batch)
         optimizer = partial(Adam, lr=1e-3, weight_decay=1e-5, fused=True)
-        train(self.nets, loss, batches, count, optimizer, schedule=partial(CosineAnnealingLR, T_max=count))
-        self.weights = [
-            [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in self.nets.network(k) if hasattr(m, "weight")]
-            for k in range(many)
-        ]
+        train(nets, loss, batches, count, optimizer, schedule=partial(CosineAnnealingLR, T_max=count))
+        layers = [[m for m in nets.network(k) if hasattr(m, "weight")] for k in range(len(ann_seeds))]
+        self.weights = [[(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in own] for own in layers]
 
     def one(self, k, x, rng=None):
         """The map of seed k: (n, inputs) -> (n, answers); a Gaussian one draws its answer if given a generator."""
         a = ((x - self.x.mean_) / self.x.scale_).astype(np.float32)  # transform() would check x each time
-        for layer, (w, b) in enumerate(self.weights[k]):
-            a = a @ w.T + b
-            if layer < len(self.weights[k]) - 1:
-                a = np.maximum(a, 0)
+        *hidden, (last, bias) = self.weights[k]
+        for w, b in hidden:
+            a = np.maximum(a @ w.T + b, 0)
+        a = a @ last.T + bias
         mean = a[:, : self.answers]
         if self.gaussian and rng is not None:
             mean = mean + np.exp(np.clip(a[:, self.answers :], -8, 4) / 2) * rng.standard_normal(mean.shape)
@@ -640,22 +458,24 @@ class Fitted:
 
 
 x_all, y_all = features(enlarged.before), answers(enlarged)
-fit_on, test_on = split(len(enlarged), "enlarged")
+fit_on, test_on = split(len(enlarged.size), "enlarged")
 x, y, x_test, y_test = x_all[fit_on], y_all[fit_on], x_all[test_on], y_all[test_on]
 x_natural, y_natural = features(natural.events.before), answers(natural.events)
-natural_on, _ = split(len(natural.events), "natural")
+natural_on, _ = split(len(natural.events.size), "natural")
 subset = stream("subset").choice(fit_on, min(len(natural_on), len(fit_on)), replace=False)
 shuffle = stream("shuffle").permutation(len(y))
 
 ann = Fitted(x, y, "enlarged")
-ann_natural = Fitted(x_natural[natural_on], y_natural[natural_on], "natural")
-ann_subset = Fitted(x_all[subset], y_all[subset], "subset")
+by_seed = {
+    "ANN": ann,
+    "natural only": Fitted(x_natural[natural_on], y_natural[natural_on], "natural"),
+    "as many perturbed": Fitted(x_all[subset], y_all[subset], "subset"),
+    "Gaussian head": Fitted(x, y, "gaussian", gaussian=True),
+}
 ann_shuffled = Fitted(x, y[shuffle], "shuffled")
-ann_gaussian = Fitted(x, y, "gaussian", gaussian=True)
 # linear regression on standardised columns, penalty 1
-ridge = (
-    TransformedTargetRegressor(make_pipeline(StandardScaler(), Ridge()), transformer=StandardScaler()).fit(x, y).predict
-)
+scaled = TransformedTargetRegressor(make_pipeline(StandardScaler(), Ridge()), transformer=StandardScaler())
+ridge = scaled.fit(x, y).predict
 
 # %% [markdown]
 # **One step (c2).** Even a perfect map leaves the scatter of bursts that start from the same state. It is measured:
@@ -667,13 +487,13 @@ ridge = (
 again, times = sizes.ceiling
 chosen = stream("ceiling").choice(test_on, min(again, len(test_on)), replace=False)
 repeated = np.repeat(chosen, times)
-continued = one_event_each(enlarged.before[repeated], stream("again"), window=enlarged.window[repeated])
+continued = one_event_each(enlarged.before[repeated], stream("again"), network(), enlarged.window[repeated])
 y_again = answers(continued)  # every burst ends: the order of ends is not that of starts
 inner = np.stack([y_again[continued.replica // times == k].var(0, ddof=1) for k in range(len(chosen))])  # (states, 25)
 COUNT, STATE = 22, slice(0, 22)
 error = (ann.predict(x_test) - y_test) ** 2  # (seeds, n, 25)
 error_ridge = (ridge(x_test) - y_test) ** 2
-SAMPLES = (np.arange(len(x_test)), np.arange(len(inner)), np.arange(len(ann_seeds)))
+samples = [np.arange(len(v)) for v in (x_test, inner, ann_seeds)]
 
 
 def r_squared(squares, rows, columns):
@@ -694,15 +514,12 @@ def over_ridge(columns, rows, seeds):
     return (ours - theirs) / (1 if columns == COUNT else 22)
 
 
-two = (SAMPLES[0], SAMPLES[2])
 chapter.measure(
     "c2",
-    **{
-        "explained share, E count": estimate.resampled(SAMPLES, partial(explained, COUNT), "R² over its ceiling"),
-        "explained share, state": estimate.resampled(SAMPLES, partial(explained, STATE), "R² over its ceiling"),
-        "R² over ridge, E count": estimate.resampled(two, partial(over_ridge, COUNT), "difference of R²"),
-        "R² over ridge, state": estimate.resampled(two, partial(over_ridge, STATE), "difference of mean R²"),
-    },
+    count=estimate.resampled(samples, partial(explained, COUNT), "R² over its ceiling"),
+    state=estimate.resampled(samples, partial(explained, STATE), "R² over its ceiling"),
+    count_over_ridge=estimate.resampled(samples[::2], partial(over_ridge, COUNT), "difference of R²"),
+    state_over_ridge=estimate.resampled(samples[::2], partial(over_ridge, STATE), "difference of mean R²"),
 )
 
 # %% [markdown]
@@ -710,22 +527,14 @@ chapter.measure(
 # the same.
 
 # %%
-bins_all = sizes.bins_all
-coarse = {"1": (1, BINS), "8": (MODES, BINS), "all": (bins_all, bins_all)} | (
-    {"2": (2, BINS), "4": (4, BINS), "16": (16, BINS)} if FULL else {}
-)
-loss_of = {}
-for modes, (count, bins) in coarse.items():
-    wide = features(enlarged.before, count, bins)
-    fitted = ann if modes == "8" else Fitted(wide[fit_on], y, f"modes {modes}")
-    loss_of[modes] = ((fitted.predict(wide[test_on])[..., COUNT] - y_test[:, COUNT]) ** 2).mean(1)  # (seeds,)
-chapter.measure(
-    "c4",
-    **{
-        "8 modes / all": estimate.paired_ratio(loss_of["8"], loss_of["all"]),
-        "1 mode / 8 modes": estimate.paired_ratio(loss_of["1"], loss_of["8"]),
-    },
-)
+loss_of = {}  # modes -> (seeds,)
+for modes in (*sizes.modes, sizes.bins_all):
+    every = modes == sizes.bins_all
+    wide = features(enlarged.before, modes, sizes.bins_all if every else BINS)
+    fitted = ann if modes == MODES else Fitted(wide[fit_on], y, f"modes {'all' if every else modes}")
+    loss_of[modes] = ((fitted.predict(wide[test_on])[..., COUNT] - y_test[:, COUNT]) ** 2).mean(1)
+eight, one = (estimate.paired_ratio(loss_of[a], loss_of[b]) for a, b in ((8, sizes.bins_all), (1, 8)))
+chapter.measure("c4", eight=eight, one=one)
 
 # %% [markdown]
 # ## The closed loop
@@ -740,38 +549,32 @@ chapter.measure(
 
 # %%
 def closed_loop(net, state, maps, ms, rng):
-    """Run each replica with its own map (None: lift-only). Returns counts (B, T) of E and I and bursts by replica, after the first drop."""
+    """Run each replica with its own map (None: lift-only): counts (B, T) and bursts by replica, after the drop."""
     replicas, drop = len(maps), steps(sizes.drop_ms)
     total = drop + steps(ms)
     sim, detector = TauLeaping(net, state, rng, step=H), detector_of(replicas)
     who, clock = np.arange(replicas), np.zeros(replicas, dtype=int)
     counts = np.zeros((2, replicas, total + steps(31)), dtype=np.int32)
-    lift_only = np.array([m is None for m in maps])
     begun, events, clipped, calls, raster = np.zeros(replicas, dtype=int), [], 0, 0, []
     while who.size:
         spikes = sim.advance()
         e, i, recurrent = spikes.counts(N_E, len(who))
         counts[0, who, clock], counts[1, who, clock] = e, i
-        first = who[spikes.replica] == 0
-        raster += [(clock[0], n) for n in spikes.neuron[first]]
+        raster += [(clock[0], n) for n in spikes.neuron[who[spikes.replica] == 0]]
         clock += 1
         starts, ends = detector.update(e, i, recurrent)
         begun[who[starts]] = clock[starts]
         for r in ends:  # lift-only: through the coarse state and back
-            size, duration = detector.size[r], detector.duration[r]
-            events.append((who[r], begun[who[r]], size[0], size[1], duration * H))
-            sim.state[np.array([r])] = lift(features(sim.state[np.array([r])]), rng)
-        for r in starts[~lift_only[who[starts]]]:
+            at = np.array([r])
+            events.append((who[r], begun[who[r]], *detector.size[r], detector.duration[r] * H))
+            sim.state[at] = lift(features(sim.state[at]), rng)
+        for r in (r for r in starts if maps[who[r]] is not None):
             at = np.array([r])
             y = maps[who[r]](features(sim.state[at]))[0]
-            size = np.clip(y[22:24] * [N_E, N_I], 0, [3 * N_E, 3 * N_I])
-            duration = np.clip(10 * y[24], 1, 30)
-            clipped += (
-                (size != y[22:24] * [N_E, N_I]).any()
-                or duration != 10 * y[24]
-                or y[16:22].min() < 0
-                or y[16:18].max() > 1
-            )
+            said = y[22:24] * [N_E, N_I]
+            size, duration = np.clip(said, 0, [3 * N_E, 3 * N_I]), np.clip(10 * y[24], 1, 30)
+            outside = y[16:22].min() < 0 or y[16:18].max() > 1
+            clipped += (size != said).any() or duration != 10 * y[24] or outside
             calls += 1
             number = (size + rng.random(2)).astype(int)
             jump = int(duration / H + rng.random())
@@ -789,35 +592,28 @@ def closed_loop(net, state, maps, ms, rng):
             sim.keep(stay)
             detector.keep(stay)
             who, clock = who[stay], clock[stay]
-    table = np.array(sorted(events), dtype=float).reshape(-1, 5)
-    table = table[(table[:, 1] >= drop) & (table[:, 1] < total)]
-    return SimpleNamespace(
-        e=counts[0, :, drop:total],
-        i=counts[1, :, drop:total],
-        events=table,
-        clipped=clipped / max(calls, 1),
-        raster=raster,
-    )
+    bursts = np.array(sorted(events), dtype=float).reshape(-1, 5)
+    bursts = bursts[(bursts[:, 1] >= drop) & (bursts[:, 1] < total)]
+    e, i = counts[:, :, drop:total]
+    return SimpleNamespace(e=e, i=i, events=bursts, clipped=clipped / max(calls, 1), raster=raster)
 
 
 # %%
-by_seed = {"ANN": ann, "natural only": ann_natural, "as many perturbed": ann_subset, "Gaussian head": ann_gaussian}
-maps, label = [], []
-loop_rng = stream("loop")
-for name, fitted in by_seed.items():
-    for k in range(len(ann_seeds)):
-        maps += [partial(fitted.one, k, rng=loop_rng)] * sizes.loops
-        label += [(name, k)] * sizes.loops
-mean_answer = y.mean(0)
-single = {
-    "mean map": lambda x: mean_answer[None],
-    "shuffled": partial(ann_shuffled.one, 0),
-    "ridge": ridge,
-    "lift-only": None,
-}
-for name, function in single.items():
-    maps += [function] * sizes.controls
-    label += [(name, k) for k in range(sizes.controls)]
+def lined_up(by_seed, single, rng):
+    """A map for every replica, and which replicas each variant has, (groups, replicas)."""
+    maps, replicas = [], {}
+    for name, fitted in by_seed.items():
+        replicas[name] = len(maps) + np.arange(len(ann_seeds) * sizes.loops).reshape(-1, sizes.loops)
+        maps += [partial(fitted.one, k, rng=rng) for k in range(len(ann_seeds)) for _ in range(sizes.loops)]
+    for name, function in single.items():
+        replicas[name] = len(maps) + np.arange(sizes.controls)[:, None]
+        maps += [function] * sizes.controls
+    return maps, replicas
+
+
+mean_answer, shuffled, loop_rng = y.mean(0), partial(ann_shuffled.one, 0), stream("loop")
+single = {"mean map": lambda x: mean_answer[None], "shuffled": shuffled, "ridge": ridge, "lift-only": None}
+maps, replicas = lined_up(by_seed, single, loop_rng)
 start = natural.sim.state[stream("starts").integers(sizes.natural[0], size=len(maps))]
 loop = closed_loop(network(), start, maps, sizes.loop_ms, loop_rng)
 print(f"clipping acted in {loop.clipped:.1%} of the answers")
@@ -832,10 +628,10 @@ print(f"clipping acted in {loop.clipped:.1%} of the answers")
 MOST_SIZE, MOST_INTERVAL = 3 * N_E + 1, steps(200)
 
 
-def summary(e, i, table, members):
-    """Per group of replicas: spikes of E and I, bursts, their E spikes, and histograms of sizes and intervals."""
+def summary(e, i, table, groups):
+    """Per group of replicas: spikes of E and I, bursts, their E spikes, time, and histograms of sizes and intervals."""
     rows, of_size, intervals = [], [], []
-    for group in members:
+    for group in groups:
         of_group = [table[table[:, 0] == b] for b in group]
         n_e = np.concatenate([t[:, 2] for t in of_group])
         between = np.concatenate([np.diff(t[:, 1]) for t in of_group])
@@ -846,15 +642,15 @@ def summary(e, i, table, members):
     return {"moments": np.array(rows), "sizes": np.array(of_size), "intervals": np.array(intervals)}
 
 
+# which moment over which
+ERRORS = {"E rate": (0, 4), "I rate": (1, 4), "event rate": (2, 4), "event size": (3, 2)}
 PARTS = ("sizes", "intervals")
-MOMENT = {
-    "E rate": lambda s: s[0] / s[4], "I rate": lambda s: s[1] / s[4],
-    "event rate": lambda s: s[2] / s[4], "event size": lambda s: s[3] / s[2],
-}  # fmt: skip
 
 
 def relative(name, ours, full):
-    return MOMENT[name](ours.sum(0)) / MOMENT[name](full.sum(0)) - 1
+    a, b = ERRORS[name]
+    ours, full = ours.sum(0), full.sum(0)
+    return (ours[a] / ours[b]) / (full[a] / full[b]) - 1
 
 
 def distance(a, b):
@@ -885,42 +681,21 @@ def summary_of(run):
     return summary(run.e, run.i, table, [[b] for b in range(len(run.e))])
 
 
-full = summary_of(natural)
-groups = {}
-for b, key in enumerate(label):
-    groups.setdefault(key, []).append(b)
-summaries = {
-    name: summary(loop.e, loop.i, loop.events, [m for (n, _), m in groups.items() if n == name])
-    for name in (*by_seed, *single)
-}
-
-
-def error_of(name, variant):
-    pair = [summaries[variant]["moments"], full["moments"]]
-    return estimate.resampled(pair, partial(relative, name), "relative error")
-
-
-def skill_of(part, variant):
-    three = [s[part] for s in (summaries[variant], full, summaries["mean map"])]
-    return estimate.resampled(three, skill, "skill")
-
-
-def spread_of(part, variant):
-    return estimate.resampled([summaries[variant][part], full[part]], spread, "ratio of standard deviations")
-
-
-frequencies, power_full = spectrum(natural.e, N_E, H)
-_, power_loop = spectrum(loop.e, N_E, H)
-power_by_seed = np.stack([power_loop[m].mean(0) for (n, _), m in groups.items() if n == "ANN"])
-
-
-def loop_time(loop, replicas):
-    """Network time inside bursts, and in all, in ms."""
-    return loop.events[np.isin(loop.events[:, 0], replicas), 4].sum(), len(replicas) * sizes.loop_ms
-
-
 def peak_gap(ours, full):
     return abs(peak_frequency(frequencies, ours.mean(0)) - peak_frequency(frequencies, full.mean(0)))
+
+
+def errors(ours, full):
+    pair = [ours["moments"], full["moments"]]
+    return {name: estimate.resampled(pair, partial(relative, name), "relative error") for name in ERRORS}
+
+
+def skills(ours, full, mean_map):
+    return {p: estimate.resampled([ours[p], full[p], mean_map[p]], skill, "skill") for p in PARTS}
+
+
+def spreads(ours, full):
+    return {p: estimate.resampled([ours[p], full[p]], spread, "ratio of standard deviations") for p in PARTS}
 
 
 def elsewhere(taus):
@@ -928,67 +703,46 @@ def elsewhere(taus):
     net, rng = network(*taus), stream("loop elsewhere")
     run = free_run("natural elsewhere", *sizes.natural, net)
     events = enlarge(run, "perturbed elsewhere", net)
-    fitted, answer = (Fitted(features(events.before), answers(events), "elsewhere"), answers(events).mean(0))
-    many = sizes.loops * len(ann_seeds)
-    maps = [partial(fitted.one, b // sizes.loops) for b in range(many)] + [lambda x: answer[None]] * sizes.controls
+    fitted, answer = Fitted(features(events.before), answers(events), "elsewhere"), answers(events).mean(0)
+    maps, groups = lined_up({"ANN": fitted}, {"mean map": lambda x: answer[None]}, rng)
     start = run.sim.state[rng.integers(sizes.natural[0], size=len(maps))]
     loop, reference = closed_loop(net, start, maps, sizes.loop_ms, rng), summary_of(run)
-    members = np.arange(many).reshape(-1, sizes.loops)
-    ours = summary(loop.e, loop.i, loop.events, members)
-    fixed = summary(loop.e, loop.i, loop.events, np.arange(many, len(maps))[:, None])
-    power = np.stack([spectrum(loop.e[m], N_E, H)[1].mean(0) for m in members])
-    moments = [ours["moments"], reference["moments"]]
-    return (
-        {f"error of {n}": estimate.resampled(moments, partial(relative, n), "relative error") for n in ERRORS}
-        | {
-            "gap of spectral peak, Hz": estimate.resampled(
-                [power, spectrum(run.e, N_E, H)[1]], peak_gap, "difference of peaks"
-            )
-        }
-        | {f"skill of {p}": estimate.resampled([s[p] for s in (ours, reference, fixed)], skill, "skill") for p in PARTS}
-    )
+    ours, fixed = (summary(loop.e, loop.i, loop.events, group) for group in groups.values())
+    power = np.stack([spectrum(loop.e[m], N_E, H)[1].mean(0) for m in groups["ANN"]])
+    peaks = estimate.resampled([power, spectrum(run.e, N_E, H)[1]], peak_gap, "difference of peaks")
+    return dict(also_error=errors(ours, reference), also_skill=skills(ours, reference, fixed), also_peak=peaks)
 
 
+full = summary_of(natural)
+summaries = {name: summary(loop.e, loop.i, loop.events, groups) for name, groups in replicas.items()}
+ours, gaussian, mean_map = (summaries[name] for name in ("ANN", "Gaussian head", "mean map"))
+frequencies, power_full = spectrum(natural.e, N_E, H)
+_, power_loop = spectrum(loop.e, N_E, H)
+power_by_seed = np.stack([power_loop[m].mean(0) for m in replicas["ANN"]])
+# network time inside bursts, and in all, in ms
+busy = [(loop.events[np.isin(loop.events[:, 0], m), 4].sum(), len(m) * sizes.loop_ms) for m in replicas["ANN"]]
+idle = estimate.resampled([np.array(busy)], lambda t: 1 - t[:, 0].sum() / t[:, 1].sum(), "1 - time inside bursts")
 chapter.measure(
-    "c1",
-    **{f"{name}, {ALSO}": value for name, value in (elsewhere(sizes.also) if sizes.also else {}).items()},
-    **{f"error of {name}": error_of(name, "ANN") for name in ERRORS},
-    **{"gap of spectral peak, Hz": estimate.resampled([power_by_seed, power_full], peak_gap, "difference of peaks")},
-    **{f"skill of {p}": skill_of(p, "ANN") for p in PARTS},
-    **{f"spread of {p} / full": spread_of(p, "ANN") for p in PARTS},
-    **{f"skill of {p}, {v}": skill_of(p, v) for p in PARTS for v in ("Gaussian head", "lift-only", "ridge")},
-    **{f"spread of {p} / full, Gaussian head": spread_of(p, "Gaussian head") for p in PARTS},
-    **{
-        "error of event size, Gaussian head": error_of("event size", "Gaussian head"),
-        "share of time still simulated": estimate.resampled(
-            [np.stack([loop_time(loop, m) for (n, _), m in groups.items() if n == "ANN"])],
-            lambda t: 1 - t[:, 0].sum() / t[:, 1].sum(),
-            "1 - time inside bursts",
-        ),
-    },
-)
-chapter.measure("lift-only", **{name: error_of(name, "lift-only") for name in ERRORS})
-chapter.measure("mean-map", spread_of("sizes", "mean map"))
+    "c1", error=errors(ours, full), skill=skills(ours, full, mean_map), spread=spreads(ours, full), simulated=idle,
+    peak=estimate.resampled([power_by_seed, power_full], peak_gap, "difference of peaks"),
+    gaussian_skill=skills(gaussian, full, mean_map), gaussian_spread=spreads(gaussian, full),
+    gaussian_size=errors(gaussian, full)["event size"], lift_skill=skills(summaries["lift-only"], full, mean_map),
+    ridge_skill=skills(summaries["ridge"], full, mean_map), **(elsewhere(sizes.also) if sizes.also else {}),
+)  # fmt: skip
+chapter.measure("lift-only", error=errors(summaries["lift-only"], full))
+chapter.measure("mean-map", spreads(mean_map, full)["sizes"])
 r2_shuffled = 1 - ((ann_shuffled.predict(x_test)[..., COUNT] - y_test[:, COUNT]) ** 2).mean(1) / y_test[:, COUNT].var()
-chapter.measure(
-    "shuffled-map",
-    **{
-        "test R² of the E count": estimate.mean(r2_shuffled),
-        "skill of the ANN - skill of the shuffled one": estimate.resampled(
-            [s["sizes"] for s in (summaries["ANN"], summaries["shuffled"], full, summaries["mean map"])],
-            lambda a, b, f, m: skill(a, f, m) - skill(b, f, m),
-            "difference of skills",
-        ),
-    },
-)
-chapter.measure(
-    "c5",
-    estimate.resampled(
-        [np.stack([summaries[n]["moments"] for n in ("natural only", "as many perturbed")], 1), full["moments"]],
-        lambda pair, f: mean_error(pair[:, 0], f) - mean_error(pair[:, 1], f),
-        "difference of mean absolute errors, paired over seeds",
-    ),
-)
+lower = estimate.resampled(
+    [s["sizes"] for s in (ours, summaries["shuffled"], full, mean_map)],
+    lambda a, b, f, m: skill(a, f, m) - skill(b, f, m), "difference of skills",
+)  # fmt: skip
+chapter.measure("shuffled-map", r_squared=estimate.mean(r2_shuffled), skill=lower)
+pairs = np.stack([summaries[n]["moments"] for n in ("natural only", "as many perturbed")], 1)
+gained = estimate.resampled(
+    [pairs, full["moments"]], lambda pair, f: mean_error(pair[:, 0], f) - mean_error(pair[:, 1], f),
+    "difference of mean absolute errors, paired over seeds",
+)  # fmt: skip
+chapter.measure("c5", gained)
 
 # %% [markdown]
 # ## Other synaptic parameters
@@ -1008,25 +762,20 @@ def box_points(count, name):
 
 def starts_at(points, count, name):
     """Bursts at each point from perturbed onset states of the operating point, and the discarded share by point."""
-    rng, parts = stream(name), []
     parameters = np.repeat(points, count, 0)
-    for first in range(0, len(parameters), sizes.together):
-        rows = parameters[first : first + sizes.together]
-        states = natural.events.before[rng.integers(len(natural.events), size=len(rows))]
-        part = one_event_each(perturbed(states, rng), rng, network(rows[:, 4], weights=rows[:, :4].T))
-        part.replica += first
-        parts.append(part)
-    events = joined(parts)
+
+    def network_of(a, b):
+        return network(parameters[a:b, 4], weights=parameters[a:b, :4].T)
+
+    events = from_perturbed(natural, len(parameters), stream(name), network_of)
     kept = np.bincount(events.replica // count, minlength=len(points))
     return events, parameters[events.replica], 1 - kept / count
 
 
 generic, generic_parameters, discarded = starts_at(box_points(sizes.points, "box"), sizes.starts, "generic")
 parameter_scale = StandardScaler().fit(generic_parameters).transform
-x_generic, y_generic = (
-    np.column_stack([features(generic.before), parameter_scale(generic_parameters)]),
-    answers(generic),
-)
+x_generic = np.column_stack([features(generic.before), parameter_scale(generic_parameters)])
+y_generic = answers(generic)
 ann_generic = Fitted(x_generic, y_generic, "generic")
 
 held_out = box_points(sizes.held_out, "held out")
@@ -1044,7 +793,7 @@ counted = np.flatnonzero(has_bursts[: len(held_out)])[: sizes.counted]
 shown = np.concatenate([counted, np.arange(len(held_out), len(candidates))])
 
 generic_mean = y_generic.mean(0)
-maps, where = [], []
+maps = []
 for point in shown:
     tail = parameter_scale(candidates[[point]])
     for k in range(len(ann_seeds)):
@@ -1053,174 +802,156 @@ for point in shown:
 where = np.repeat(shown, (len(ann_seeds) + 1) * sizes.generic_loops)
 rows = candidates[where]
 start = truth.sim.state[where * sizes.true_replicas + np.arange(len(where)) % sizes.true_replicas]
-generic_loop = closed_loop(
-    network(rows[:, 4], weights=rows[:, :4].T), start, maps, sizes.generic_ms, stream("generic loop")
-)
+net = network(rows[:, 4], weights=rows[:, :4].T)
+generic_loop = closed_loop(net, start, maps, sizes.generic_ms, stream("generic loop"))
 found = rate(generic_loop.e, N_E, H).reshape(len(shown), len(ann_seeds) + 1, -1).mean(2)
 surrogate_rate, mean_map_rate = found[:, :-1].mean(1), found[:, -1]
-inside = np.arange(len(counted))
+inside = slice(len(counted))
 true_shown = true_rate[shown]
 error_ann = np.abs(surrogate_rate / true_shown - 1)
 error_mean_map = np.abs(mean_map_rate / true_shown - 1)
-pairs = [surrogate_rate[inside], true_shown[inside]]
+explained_rate = estimate.resampled(
+    [surrogate_rate[inside], true_shown[inside]],
+    lambda s, t: 1 - ((s - t) ** 2).sum() / max(((t - t.mean()) ** 2).sum(), 1e-12), "R² over points", paired=True,
+)  # fmt: skip
+ssi_ratio = true_ssi[counted].max() / true_ssi[counted].min()
 chapter.measure(
-    "c3",
-    **{
-        "R² of the E rate": estimate.resampled(
-            pairs,
-            lambda s, t: 1 - ((s - t) ** 2).sum() / max(((t - t.mean()) ** 2).sum(), 1e-12),
-            "R² over points",
-            paired=True,
-        ),
-        "median error of the E rate": estimate.median(error_ann[inside]),
-        "error of the mean map - error": estimate.paired_difference(error_mean_map[inside], error_ann[inside]),
-        "largest SSI / smallest": estimate.exact(
-            true_ssi[counted].max() / true_ssi[counted].min(), len(counted), tolerance=0.3, method="over counted points"
-        ),
-        "median error, out of the box": estimate.median(error_ann[len(counted) :]),
-        "largest discarded share of starts, training": estimate.exact(discarded.max(), len(discarded), tolerance=0.05),
-    },
-)
-print(
-    f"{len(counted)} held-out points counted, {int((~has_bursts[: len(held_out)]).sum())} of {len(held_out)} without bursts"
-)
+    "c3", r_squared=explained_rate, error=estimate.median(error_ann[inside]),
+    over_mean_map=estimate.paired_difference(error_mean_map[inside], error_ann[inside]),
+    ssi=estimate.exact(ssi_ratio, len(counted), tolerance=0.3, method="over counted points"),
+    outside=estimate.median(error_ann[len(counted) :]),
+    discarded=estimate.exact(discarded.max(), len(discarded), tolerance=0.05),
+)  # fmt: skip
+without = (~has_bursts[: len(held_out)]).sum()
+print(f"{len(counted)} held-out points counted, {without} of {len(held_out)} without bursts")
 
 # %% [markdown]
 # ## What it looks like
 
+
 # %% tags=["hide-input"]
-SHOWN_MS = 200 if profile == "smoke" else 300
-
-
-def raster(ax, time, neuron, bursts, title):
-    for chosen, color in ((neuron < N_E, figures.PALETTE[1]), (neuron >= N_E, figures.PALETTE[0])):
-        ax.plot(time[chosen], neuron[chosen], ".", ms=1.5, color=color, rasterized=True)
-    for start, end in bursts:
-        ax.axvspan(start, end, color="gray", alpha=0.25, lw=0)
-    ax.set(title=title, xlim=(0, SHOWN_MS), yticks=[N_E / 2, N_E + N_I / 2], yticklabels=["E", "I"])
-
-
 def spans(e, i, recurrent):
-    """Bursts in one recording of counts (T,): begin and end in ms."""
+    """Bursts in one recording of counts (T,): begin and end in ms, one after the other."""
     detector, found, start = detector_of(1), [], 0
     for k in range(len(e)):
         begins, ends = detector.update(e[k : k + 1], i[k : k + 1], recurrent[k : k + 1])
         start = k if begins.size else start
-        if ends.size:
-            found.append((start * H, k * H))
+        found += [start * H, k * H] if ends.size else []
     return found
 
 
-with figures.figure(rows=4, size=(8, 7.5), sharex=True) as (fig, axes):
-    columns = {"panel": [], "ms": [], "neuron": []}
-    for ax, name in zip(axes, REGIMES, strict=False):
-        b = np.flatnonzero(member[name])[0]
-        spikes = [(at, s.neuron[s.replica == b]) for at, s in regimes.raster if at < steps(SHOWN_MS)]
-        time = np.concatenate([np.full(len(n), at * H) for at, n in spikes])
-        neuron = np.concatenate([n for _, n in spikes])
-        counts = regimes.e[:, b], regimes.i[:, b], regimes.recurrent[:, b]
-        raster(ax, time, neuron, spans(*counts) if name == "Syn" else [], f"{name}, full network")
-        figures.fill(columns, name, time, neuron)
-    at, neuron = np.array(loop.raster).T
-    time = (at - steps(sizes.drop_ms)) * H
-    keep = (time >= 0) & (time < SHOWN_MS)
-    first = loop.events[loop.events[:, 0] == 0]
-    begun = (first[:, 1] - steps(sizes.drop_ms)) * H
-    raster(axes[3], time[keep], neuron[keep], zip(begun, begun + first[:, 4], strict=True), "Syn, surrogate")
-    axes[3].set(xlabel="ms")
-    figures.fill(columns, "surrogate", time[keep], neuron[keep])
-    figure_1 = chapter.figure(
-        fig,
-        "Spikes of 300 E (red) and 100 I neurons (blue). Detected bursts are shaded at the operating point, in the surrogate those that "
-        "the ANN stands for; there the neurons are drawn at random, since the answer does not say who spikes.",
-        "Four rasters. Hom fires evenly, Reg in loose groups, Syn in sharp bursts of unequal size. The surrogate shows the same alternation of "
-        "bursts and quiet stretches.",
-        columns,
-    )
-figure_1
+def raster(ax, rows, cues):
+    for what, own in rows.groupby("what", sort=False):
+        if what == "burst":
+            for start, end in own["ms"].to_numpy().reshape(-1, 2):
+                ax.axvspan(start, end, color="gray", alpha=0.25, lw=0)
+        else:
+            (drawn,) = ax.plot(own["ms"], own["neuron"], ".", ms=1.5, color=cues.color(what), rasterized=True)
+            cues.label(what, drawn)
+
+
+seen = []  # panel, time in ms and neuron of each spike, bursts
+for name in REGIMES:
+    b = np.flatnonzero(member[name])[0]
+    spikes = [(at, s.neuron[s.replica == b]) for at, s in regimes.raster if at < steps(sizes.shown_ms)]
+    ms = np.concatenate([np.full(len(n), at * H) for at, n in spikes])
+    bursts = spans(regimes.e[:, b], regimes.i[:, b], regimes.recurrent[:, b]) if name == "Syn" else []
+    seen.append((f"{name}, full network", ms, np.concatenate([n for _, n in spikes]), bursts))
+at, neuron = np.array(loop.raster).T
+ms = (at - steps(sizes.drop_ms)) * H
+keep = (ms >= 0) & (ms < sizes.shown_ms)
+first = loop.events[loop.events[:, 0] == 0]
+begun = (first[:, 1] - steps(sizes.drop_ms)) * H
+seen.append(("Syn, surrogate", ms[keep], neuron[keep], np.stack([begun, begun + first[:, 4]], 1)))
+entries = []
+for panel, ms, neuron, bursts in seen:
+    entries += [(panel, name, ms[q], neuron[q]) for name, q in (("E", neuron < N_E), ("I", neuron >= N_E))]
+    entries.append((panel, "burst", bursts, np.nan))
+chapter.figure(
+    table(("panel", "what", "ms", "neuron"), entries), raster,
+    panel="panel", columns=1, size=(8, 8), panels={"Syn, surrogate": {"xlabel": "ms"}}, xlim=(0, sizes.shown_ms),
+    yticks=[N_E / 2, N_E + N_I / 2], yticklabels=["E", "I"],
+    caption="Spikes of 300 E (blue) and 100 I neurons (orange). Detected bursts are shaded at the operating point, in "
+    "the surrogate those that the ANN stands for; there the neurons are drawn at random, since the answer does not "
+    "say who spikes.",
+    alt="Four rasters. Hom fires evenly, Reg in loose groups, Syn in sharp bursts of unequal size. The surrogate "
+    "shows the same alternation of bursts and quiet stretches.",
+)  # fmt: skip
 
 # %% tags=["hide-input"]
 predicted = ann.predict(x_test).mean(0)
-with figures.figure(rows=2, columns=3, size=(10, 5.6)) as (fig, axes):
-    axes[0].plot(y_test[:, COUNT], predicted[:, COUNT], ".", ms=3, rasterized=True)
-    top = max(y_test[:, COUNT].max(), predicted[:, COUNT].max())
-    axes[0].plot([0, top], [0, top], color="gray", lw=1)
-    axes[0].set(title="E spikes in a burst / 300", xlabel="true", ylabel="predicted")
-    middle = (np.arange(BINS) + 0.5) * 166 / BINS - 66
-    for k, ax in enumerate(axes[1:5]):
-        repeats = histograms(continued.after[continued.replica // times == k])[:, 0, :BINS]
-        modes = np.zeros(BINS)
-        modes[:MODES] = ann.predict(x_all[chosen[k : k + 1]]).mean(0)[0, :MODES]
-        ax.fill_between(middle, *np.quantile(repeats, [0.1, 0.9], axis=0), alpha=0.3, label="10-90 % of repeats")
-        ax.plot(middle, repeats.mean(0), label="their mean")
-        ax.plot(middle, idct(modes, norm="ortho"), "--", label="ANN")
-        ax.set(title=f"state {k + 1}", xlabel="E potential after the burst", ylabel="fraction")
-    axes[1].legend(fontsize="x-small", loc="upper right")
-    each, ceiling = 1 - error.mean((0, 1)) / y_test.var(0), 1 - inner.mean(0) / y_test.var(0)
-    axes[5].plot(ceiling, each, "o", ms=4)
-    axes[5].plot([0, 1], [0, 1], color="gray", lw=1)
-    axes[5].set(title="25 answers", xlabel="best possible R²", ylabel="R² of the ANN")
-    figure_2 = chapter.figure(
-        fig,
-        "One burst. Top left: predicted and true E spikes on unseen states. Four panels: potentials of E neurons after the burst, for four onset "
-        "states, continued again and again and as predicted. Bottom right: R² of every answer against the best possible.",
-        f"Predicted and true counts lie along the diagonal, R² {each[COUNT]:.2f} of at most {ceiling[COUNT]:.2f}; predicted histograms follow the mean "
-        "over repeats.",
-        {"answer": np.arange(25), "r_squared": each, "ceiling": ceiling},
-    )
-figure_2
+top = max(y_test[:, COUNT].max(), predicted[:, COUNT].max())
+each, ceiling = 1 - error.mean((0, 1)) / y_test.var(0), 1 - inner.mean(0) / y_test.var(0)
+counts, r_squares, nothing = "E spikes in a burst / 300", "25 answers", (np.nan, np.nan)
+entries = [(counts, "unseen states", y_test[:, COUNT], predicted[:, COUNT], *nothing)]
+entries.append((counts, "equal", (0, top), (0, top), *nothing))
+middle = (np.arange(BINS) + 0.5) * 166 / BINS - 66
+for k in range(4):
+    repeats = histograms(continued.after[continued.replica // times == k])[:, 0, :BINS]
+    modes = np.zeros(BINS)
+    modes[:MODES] = ann.predict(x_all[chosen[k : k + 1]]).mean(0)[0, :MODES]
+    reach = np.quantile(repeats, [0.1, 0.9], axis=0)
+    entries.append((f"state {k + 1}", "mean of repeats", middle, repeats.mean(0), *reach))
+    entries.append((f"state {k + 1}", "ANN", middle, idct(modes, norm="ortho"), *nothing))
+entries.append((r_squares, "answers", ceiling, each, *nothing))
+entries.append((r_squares, "equal", (0, 1), (0, 1), *nothing))
+chapter.figure(
+    table(("panel", "what", "x", "y", "10 %", "90 %"), entries),
+    Points("x", "y", by="what", size=3, where="what in ('unseen states', 'answers')"),
+    Lines("x", "y", by="what", band=("10 %", "90 %"), where="what == 'mean of repeats'"),
+    Lines("x", "y", by="what", gray=["equal"], where="what in ('ANN', 'equal')"),
+    panel="panel", columns=3, size=(10, 6), xlabel="E potential after the burst", ylabel="fraction",
+    panels={counts: {"xlabel": "true", "ylabel": "predicted"},
+            r_squares: {"xlabel": "best possible R²", "ylabel": "R² of the ANN"}},
+    caption="One burst. Top left: predicted and true E spikes on unseen states. Four panels: potentials of E neurons "
+    "after the burst, for four onset states, continued again and again (mean, and the middle 80 % of the repeats) and "
+    "as predicted. Bottom right: R² of every answer against the best possible.",
+    alt=f"Predicted and true counts lie along the diagonal, R² {each[COUNT]:.2f} of at most {ceiling[COUNT]:.2f}; "
+    "predicted histograms follow the mean over repeats.",
+)  # fmt: skip
 
 # %% tags=["hide-input"]
-with figures.figure(columns=3, size=(11, 3.4)) as (fig, axes):
-    shown_range = (frequencies >= 10) & (frequencies <= 80)
-    curves = {"full network": power_full.mean(0)}
-    for name in ("ANN", "Gaussian head", "lift-only", "mean map"):
-        curves[name] = power_loop[[b for (n, _), m in groups.items() if n == name for b in m]].mean(0)
-    for k, (name, power) in enumerate(curves.items()):
-        style = dict(color=figures.PALETTE[k], ls=("-", "-", "--", ":", "-.")[k], lw=1.4 if k else 2)
-        axes[0].plot(frequencies[shown_range], power[shown_range], label=name, **style)
-        for ax, part, unit in ((axes[1], "sizes", 1 / N_E), (axes[2], "intervals", H)):
-            h = (summaries[name] if k else full)[part].sum(0)
-            ax.plot(np.arange(h.size) * unit, np.cumsum(h) / h.sum(), **style)
-    axes[0].set(xlabel="Hz", ylabel="power of E spike density", yscale="log")
-    axes[0].legend(fontsize="small")
-    axes[1].set(xlabel="E spikes in a burst / 300", ylabel="share of bursts below", xlim=(0, 1.6))
-    axes[2].set(xlabel="ms from onset to onset", ylabel="share of intervals below", xlim=(0, 60))
-    width = {n: spread_of("sizes", n).value for n in ("ANN", "Gaussian head")}
-    figure_3 = chapter.figure(
-        fig,
-        "Spectra, and cumulative distributions of burst sizes and intervals, at the operating point.",
-        f"The ANN's bursts vary {width['ANN']:.2f} times as much as the full network's, with a Gaussian head {width['Gaussian head']:.2f} times; "
-        "the mean map's are all alike.",
-        {"hz": frequencies[shown_range]} | {n: p[shown_range] for n, p in curves.items()},
-        explore=Explore(x="hz", y=tuple(curves), log="y"),
-    )
-figure_3
+shown_range = (frequencies >= 10) & (frequencies <= 80)
+curves = {"full network": (power_full, full)}
+for name in ("ANN", "Gaussian head", "lift-only", "mean map"):
+    curves[name] = power_loop[replicas[name].ravel()], summaries[name]
+entries = [("spectrum", name, frequencies[shown_range], p.mean(0)[shown_range]) for name, (p, _) in curves.items()]
+for part, unit, last in (("sizes", 1 / N_E, 1.6), ("intervals", H, 60)):
+    for name, (_, found) in curves.items():
+        h = found[part].sum(0)
+        at = np.arange(h.size) * unit
+        entries.append((part, name, at[at <= last], (np.cumsum(h) / h.sum())[at <= last]))
+width = {name: spreads(summaries[name], full)["sizes"].value for name in ("ANN", "Gaussian head")}
+chapter.figure(
+    table(("panel", "map", "x", "y"), entries), Lines("x", "y", by="map"), panel="panel",
+    panels={"spectrum": {"xlabel": "Hz", "ylabel": "power of E spike density", "yscale": "log"},
+            "sizes": {"xlabel": "E spikes in a burst / 300", "ylabel": "share of bursts below"},
+            "intervals": {"xlabel": "ms from onset to onset", "ylabel": "share of intervals below"}},
+    caption="Spectra, and cumulative distributions of burst sizes and intervals, at the operating point.",
+    alt=f"The ANN's bursts vary {width['ANN']:.2f} times as much as the full network's, with a Gaussian head "
+    f"{width['Gaussian head']:.2f} times; the mean map's are all alike.",
+)  # fmt: skip
 
 # %% tags=["hide-input"]
-with figures.figure(columns=2, size=(9, 3.6)) as (fig, (left, right)):
-    out = np.arange(len(counted), len(shown))
-    left.plot(true_shown[inside], surrogate_rate[inside], "o", label="inside the box")
-    left.plot(true_shown[out], surrogate_rate[out], "o", mfc="none", color=figures.PALETTE[1], label="outside")
-    left.plot(true_shown, mean_map_rate, "x", color="gray", label="mean map")
-    left.plot([0, true_shown.max()], [0, true_shown.max()], color="gray", lw=1)
-    left.set(xlabel="true E rate, spikes/s", ylabel="surrogate")
-    left.legend()
-    losses = {n: estimate.mean(v) for n, v in sorted(loss_of.items(), key=lambda item: coarse[item[0]])}
-    figures.grouped_bars(right, {"test loss of the E count": losses})
-    right.set(xlabel="modes of each histogram", ylabel="test loss of the E count")
-    figure_4 = chapter.figure(
-        fig,
-        "Left: E rate of the surrogate against that of the full network at parameters not trained on. Right: loss by the number of modes "
-        "that the ANN sees, means over seeds with 95 % intervals.",
-        f"Inside the box the median error is {np.median(error_ann[inside]):.1%}, that of the mean map {np.median(error_mean_map[inside]):.0%}. One mode loses "
-        f"{loss_of['1'].mean() / loss_of['8'].mean():.1f} times as much as eight.",
-        {
-            "true_rate": true_shown, "surrogate_rate": surrogate_rate, "mean_map_rate": mean_map_rate,
-            "inside": [k < len(counted) for k in range(len(shown))],
-        },
-    )  # fmt: skip
-figure_4
+rates, modes, ends = "E rate, spikes/s", "modes", (0, true_shown.max())
+chapter.figure(
+    table(("panel", "what", "x", "y", "low", "high"), [
+        (rates, "inside the box", true_shown[inside], surrogate_rate[inside], *nothing),
+        (rates, "outside", true_shown[len(counted) :], surrogate_rate[len(counted) :], *nothing),
+        (rates, "mean map", true_shown, mean_map_rate, *nothing), (rates, "equal", ends, ends, *nothing),
+        *((modes, "ANN", count, estimate.mean(loss)) for count, loss in sorted(loss_of.items())),
+    ]),
+    Points("x", "y", by="what", where="what not in ('equal', 'ANN')"),
+    Lines("x", "y", by="what", gray=["equal"], where="what == 'equal'"),
+    Points("x", "y", interval=("low", "high"), where="what == 'ANN'"),
+    panel="panel", xlabel="true", ylabel="surrogate",
+    panels={modes: {"xlabel": "modes of each histogram", "ylabel": "test loss of the E count", "ylim": (0, None)}},
+    caption="Left: E rate of the surrogate against that of the full network at parameters not trained on. Right: loss "
+    "by the number of modes that the ANN sees, at last all of them, means over seeds with 95 % intervals.",
+    alt=f"Inside the box the median error is {np.median(error_ann[inside]):.1%}, that of the mean map "
+    f"{np.median(error_mean_map[inside]):.0%}. One mode loses {loss_of[1].mean() / loss_of[8].mean():.1f} times as "
+    "much as eight.",
+)  # fmt: skip
 
 # %% [markdown]
 # **How much hangs on the threshold.** Bursts of the same free run, found with half and with one and a half times
@@ -1233,16 +964,14 @@ for threshold in (max(k_on // 2, 1), k_on, 3 * k_on // 2):
         _, ends = detector.update(e, i, recurrent)
         found += detector.size[ends, 0].tolist()
     seconds = natural.e.size * H / 1000
-    print(
-        f"k_on {threshold:>2}: {len(found) / seconds:.0f} bursts/s, mean size {np.mean(found) / N_E:.2f} of the E neurons"
-    )
+    share = np.mean(found) / N_E
+    print(f"k_on {threshold:>2}: {len(found) / seconds:.0f} bursts/s, mean size {share:.2f} of the E neurons")
 
 groups_of = []
 for row in natural.e:
     active = np.flatnonzero(row)
-    for group in np.split(active, np.flatnonzero(np.diff(active) > steps(1.5)) + 1):
-        if row[group].sum() >= 0.05 * N_E:
-            groups_of.append(row[group].sum() / N_E)
+    groups_of += [row[g].sum() / N_E for g in np.split(active, np.flatnonzero(np.diff(active) > QUIET) + 1)]
+groups_of = [share for share in groups_of if share >= 0.05]
 print(f"by gaps: {len(groups_of) / seconds:.0f} groups/s, median size {np.median(groups_of):.2f} of the E neurons")
 
 # %% [markdown]

@@ -1,4 +1,4 @@
-"""Spiking networks.
+"""Spiking networks, simulated and trained: neurons, synapses, plasticity, spike trains.
 
 - :mod:`~replib.spiking.network`: neuron, synapses, drive and network, and the state of many replicas;
 - :mod:`~replib.spiking.gillespie`: exact simulation, event by event: the reference;

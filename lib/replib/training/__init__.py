@@ -1,4 +1,4 @@
-"""How networks are trained, on many seeds at once, and what training is compared with.
+"""How networks learn: optimisers, learning rules, stacks of seeds, and what training is compared with.
 
 - :mod:`~replib.training.descent`: the loop below every training;
 - :mod:`~replib.training.ensemble`: one network per seed, trained as one stack;

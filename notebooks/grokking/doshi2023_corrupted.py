@@ -217,8 +217,7 @@ def means(of, *names):
 
 
 chapter.measure("c1", **means(final[0], "train", "test", "corrupted"), **delay(0))
-from_floor = estimate.mean(final[15]["train"] - floor(XI))
-chapter.measure("c2", from_floor=from_floor, **means(final[15], "test", "restored"))
+chapter.measure("c2", from_floor=estimate.mean(final[15]["train"] - floor(XI)), **means(final[15], "test", "restored"))
 ends = [final[decay]["train"] for decay in DECAYS]
 in_order = estimate.count((ends[0] > ends[1]) & (ends[1] > ends[2]))
 chapter.measure("c3", in_order=in_order, **means(final[5], "train", "test"))
@@ -228,7 +227,6 @@ peak = steps[curves["train"].argmax(0)]  # (S,)
 generalised = onset(steps, curves["test"], 0.95)
 unlearned = onset(steps, -curves["train"], -(1 - XI + 0.05), after=peak)
 falling = onset(steps, -curves["train"], -0.95, after=peak)
-both = generalised.reached & unlearned.reached
 
 
 def at(name, event):
@@ -239,7 +237,7 @@ def at(name, event):
 chapter.measure(
     "c4",
     highest=estimate.mean(curves["train"].max(0)),
-    in_order=estimate.count(both & (generalised.step <= unlearned.step)),
+    in_order=estimate.count(generalised.reached & unlearned.reached & (generalised.step <= unlearned.step)),
     unlearned=estimate.mean(unlearned.step),
     train_then=estimate.mean(at("train", generalised)),
     test_then=estimate.mean(at("test", falling)),

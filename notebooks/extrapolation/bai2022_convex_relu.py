@@ -638,7 +638,8 @@ chapter.figure(
     "plane the reference is the optimum over all patterns. For the digits it is ADMM on sampled patterns, which "
     f"random neurons may undercut; the band is cut off at 1e-5. Dotted: the cut-offs judged, at {LAST_COUNT} draws "
     "and at the last number of neurons.",
-    alt="Both panels fall steadily on logarithmic axes: more patterns and more neurons come ever closer to the optimum.",
+    alt="Both panels fall steadily on logarithmic axes: more patterns and more neurons come ever closer to the "
+    "optimum.",
 )
 
 # %% [markdown]

@@ -207,6 +207,8 @@ class Points:
 
     def __call__(self, ax: Axes, rows: pd.DataFrame, cues: Cues) -> None:
         rows = _chosen(rows, self.where)
+        if rows.empty:  # a panel of other layers
+            return
         names = [series for series, _ in _series(rows, self.by)]
         places = None
         if not pd.api.types.is_numeric_dtype(rows[self.x]):
@@ -238,6 +240,8 @@ class Bars:
 
     def __call__(self, ax: Axes, rows: pd.DataFrame, cues: Cues) -> None:
         rows = _chosen(rows, self.where)
+        if rows.empty:
+            return
         labels = list(rows[self.x].unique())
         groups = list(_series(rows, self.by))
         width = 0.8 / max(1, len(groups))
@@ -390,7 +394,7 @@ def draw(
             if sharey and k % across and "ylabel" not in own.get(name, {}):
                 settings.pop("ylabel", None)
             ax.set(**({"title": name} if panel else {}) | settings)
-            if settings.get("xscale") == "log" and first is not None and first.x in rows:
+            if settings.get("xscale") == "log" and "xticks" not in settings and first is not None and first.x in rows:
                 _few_ticks(ax, rows[first.x])
         for ax in list(grid.flat)[len(groups) :]:
             ax.set_axis_off()
@@ -415,8 +419,13 @@ _FEW = 8
 
 def _few_ticks(ax: Axes, x: pd.Series) -> None:
     values = sorted(set(x.dropna()))
-    if pd.api.types.is_numeric_dtype(x) and 1 < len(values) <= _FEW and not ax.get_xaxis().get_inverted():
-        ax.set_xticks(values, [f"{v:,g}" if v < 1e6 else f"{v:.0e}" for v in values])
+    if pd.api.types.is_numeric_dtype(x) and 1 < len(values) <= _FEW and values[0] > 0:
+        texts, last = [], 0.0
+        for v in values:  # a label that would run into the one before it is left out
+            near = last > 0 and np.log(v / last) < np.log(values[-1] / values[0]) / _FEW
+            texts.append("" if near else f"{v:,g}" if v < 1e6 else f"{v:.0e}")
+            last = last if near else v
+        ax.set_xticks(values, texts)
         ax.set_xticks([], minor=True)
 
 

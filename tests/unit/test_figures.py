@@ -110,6 +110,19 @@ def test_few_values_of_a_logarithmic_axis_are_its_ticks():
     made = pd.DataFrame({"width": [32, 128, 2048], "error": [3.0, 2.0, 1.0]})
     (ax,) = draw(made, Lines("width", "error"), xscale="log", yscale="log").axes
     assert [t.get_text() for t in ax.get_xticklabels()] == ["32", "128", "2,048"]
+    close = pd.DataFrame({"width": [10, 11, 100], "error": [3.0, 2.0, 1.0]})
+    (ax,) = draw(close, Lines("width", "error"), xscale="log").axes
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["10", "", "100"]
+    (ax,) = draw(close, Lines("width", "error"), xscale="log", xticks=[20]).axes
+    assert list(ax.get_xticks()) == [20]
+
+
+def test_a_layer_without_rows_in_a_panel_leaves_it_alone():
+    made = pd.DataFrame({"panel": ["a", "b"], "name": ["x", None], "value": [1.0, 2.0], "t": [None, 3.0]})
+    layers = (Bars("name", "value", where="panel == 'a'"), Points("t", "value", where="panel == 'b'"))
+    first, second = draw(made, *layers, panel="panel", sharey=False).axes
+    assert [t.get_text() for t in first.get_xticklabels()] == ["x"]
+    assert len(second.get_xticks()) > 1
 
 
 def test_panels_that_the_table_does_not_have(curves):

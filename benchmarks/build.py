@@ -59,7 +59,7 @@ def book(folder: Path) -> None:
     toc = yaml.safe_load((folder / "_toc.yml").read_text())
     toc["parts"] = [toc["parts"][0], {"caption": "Two", "chapters": [{"file": c} for c in CHAPTERS]}]
     (folder / "_toc.yml").write_text(yaml.safe_dump(toc))
-    for path in (folder / "notebooks").glob("*/*.py"):
+    for path in (folder / "notebooks").glob("*/*.*"):
         if f"{path.parent.name}/{path.stem}" not in CHAPTERS:
             path.unlink()
     (folder / "book" / "stories.yml").write_text("[]\n")

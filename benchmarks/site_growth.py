@@ -38,6 +38,7 @@ def copies(book: Layout, root: Path, count: int) -> Layout:
         name = f"copy{k}_{slug.partition('_')[2]}"
         for source, target in (
             (book.chapter(slug), f"notebooks/part{k % 8}/{name}.py"),
+            (book.claims(slug), f"notebooks/part{k % 8}/{name}.toml"),
             (book.executed(slug, "quick"), f"_build/quick/{name}.ipynb"),
             (book.outcome(slug, "quick"), f"_build/quick/{name}.outcome.json"),
             (book.published(slug, "paper"), f"book/records/{name}.paper.json"),

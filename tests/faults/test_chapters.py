@@ -25,8 +25,8 @@ def checkout(tmp_path_factory):
     """A copy of this checkout with three chapters of its own, in a folder whose name is not plain."""
     folder = small_book(tmp_path_factory.mktemp("a book, übersetzt"), (GOOD, FAILS, HANGS))
     text = (folder / "notebooks" / "part" / f"{FAILS}.py").read_text()
-    write(folder, FAILS, text.replace("measured = [", 'raise RuntimeError("<script>boom</script>")\nmeasured = ['))
-    write(folder, HANGS, text.replace("measured = [", "import time\ntime.sleep(1000)\nmeasured = ["))
+    write(folder, FAILS, text.replace("effect = np", 'raise RuntimeError("<script>boom</script>")\neffect = np'))
+    write(folder, HANGS, text.replace("effect = np", "import time\ntime.sleep(1000)\neffect = np"))
     return folder
 
 

@@ -149,6 +149,10 @@ class Chapter:
         if claim is None:
             known = ", ".join([*self._claims, *self._controls]) or "none"
             raise ChapterError(f"claim {id!r} was never declared; declared are: {known}")
+        if claim.reason:
+            raise ChapterError(
+                f"claim {id!r} is not tested in {self.profile} ({claim.reason}): take out the measurement or the reason"
+            )
         if claim.settled:
             raise ChapterError(f"claim {id!r} is measured twice: measure it once, with all its quantities")
         return claim

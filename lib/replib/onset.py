@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from replib import estimate
 from replib.estimate import Estimate
 
-# what ``delay`` reports of a setting; chapters declare these names
+# what ``delays`` reports of a setting; claims files name these
 DELAY = ("memorises at step", "generalises at step", "runs that generalise")
 
 
@@ -59,17 +59,6 @@ def onset(steps: ArrayLike, curves: ArrayLike, level: float, *, after: ArrayLike
     return Onset(np.where(reached, steps[there.argmax(0)], steps[-1]), reached)
 
 
-def delay(setting: str, memorised: Onset, generalised: Onset) -> dict[str, Estimate]:
-    """When the runs of a setting memorise and when they generalise, named ``f"{setting}: {what}"`` after ``DELAY``.
-
-    Returns:
-        medians over the runs of both steps, where a run that never gets there counts with its last observed step, and
-        how many runs generalise.
-    """
-    found = (estimate.median(memorised.step), estimate.median(generalised.step), estimate.count(generalised.reached))
-    return {f"{setting}: {what}": value for what, value in zip(DELAY, found, strict=True)}
-
-
 def delays(settings: Mapping[object, tuple[Onset, Onset]]) -> dict[str, dict[object, Estimate]]:
     """When the runs of each setting memorise and when they generalise, as three families of a claim's quantities.
 
@@ -81,7 +70,8 @@ def delays(settings: Mapping[object, tuple[Onset, Onset]]) -> dict[str, dict[obj
         with its last observed step, and ``runs``, how many generalise; each by setting. A claims file names them
         ``{}: memorises at step`` and so on, after ``DELAY``.
     """
-    found = {name: list(delay("", *onsets).values()) for name, onsets in settings.items()}
     return {
-        what: {name: e[k] for name, e in found.items()} for k, what in enumerate(("memorises", "generalises", "runs"))
+        "memorises": {name: estimate.median(memorised.step) for name, (memorised, _) in settings.items()},
+        "generalises": {name: estimate.median(generalised.step) for name, (_, generalised) in settings.items()},
+        "runs": {name: estimate.count(generalised.reached) for name, (_, generalised) in settings.items()},
     }

@@ -152,9 +152,9 @@ def test_onsets_are_those_of_a_loop(data):
 def test_a_delay_is_two_medians_and_a_count():
     first = onset.onset([0, 10, 20], [[1, 0, 0], [1, 1, 0], [1, 1, 1]], 0.95)
     second = onset.onset([0, 10, 20], [[0, 0, 0], [1, 0, 0], [1, 0, 0]], 0.95)
-    found = onset.delay("with decay", first, second)
-    assert [e.value for e in found.values()] == [10, 20, 1]
-    assert list(found) == [f"with decay: {what}" for what in onset.DELAY]
+    found = onset.delays({"with decay": (first, second)})
+    assert {what: e["with decay"].value for what, e in found.items()} == {"memorises": 10, "generalises": 20, "runs": 1}
+    assert len(found) == len(onset.DELAY)
 
 
 def test_onsets_in_words_and_as_ratios():

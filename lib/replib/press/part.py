@@ -48,7 +48,7 @@ def read(layout: Layout) -> dict[str, list[Row]]:
 
 @dataclass(frozen=True)
 class Delay:
-    """A setting whose delay a claim or control of a chapter reports, as named by :func:`replib.onset.delay`."""
+    """A setting whose delay a claim or control of a chapter reports, as named by :func:`replib.onset.delays`."""
 
     chapter: str
     claim: str
